@@ -1,0 +1,2 @@
+export { formatUuid, parseUuid } from "./bytes/uuid.ts";
+export * from "./errors.ts";

@@ -1,0 +1,28 @@
+import { defineConfig } from "vitest/config";
+
+// Sources are tested as written: "source" picks the .ts side of the package's own imports.
+const resolve = { conditions: ["source"] };
+const ssr = { resolve: { conditions: ["source", "node"], externalConditions: ["node"] } };
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        resolve,
+        ssr,
+        test: {
+          name: "unit",
+          include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: ["test/kernel/**"],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        resolve,
+        ssr,
+        // One file at a time: loop devices and mounts are shared by the whole machine.
+        test: { name: "kernel", include: ["test/kernel/**/*.test.ts"], testTimeout: 600_000, fileParallelism: false },
+      },
+    ],
+  },
+});
