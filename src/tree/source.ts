@@ -1,0 +1,66 @@
+import type { Key, KeyRange } from "../format/key.ts";
+import type { Leaf, NodeBlock } from "../format/node.ts";
+
+/** What the parent, the root item or the superblock says about a node before it is read. */
+export interface NodeExpectation {
+  readonly level: number;
+  readonly generation: number;
+  /** Object id of the tree that is read. Blocks of subvolumes may be any subvolume's; 0 leaves the owner unchecked. */
+  readonly owner: bigint;
+  /** Key in the parent. */
+  readonly firstKey?: Key | undefined;
+  /** Next key in the parent: every key of the node is below it. */
+  readonly endKey?: Key | undefined;
+}
+
+/** What a tree needs of the world: the verified node at a logical address. Each mirror is judged by what the parent expects. */
+export interface LogicalSource {
+  /**
+   * The node at `logical`, of which checksum and `checkNode` hold; tries the mirrors until one passes.
+   *
+   * @throws {CorruptError} when none does.
+   */
+  readNode(logical: number, expect: NodeExpectation): Promise<NodeBlock>;
+  /** Without waiting, when the cache has it. The tree looks at the expectation again. */
+  cached(logical: number, expect: NodeExpectation): NodeBlock | undefined;
+  /** A hint that these nodes will be wanted soon, in this order. */
+  prefetch?(logicals: readonly number[]): void;
+}
+
+/** Where a tree starts: from the superblock or a root item. */
+export interface TreeRoot {
+  /** Object id of the tree. */
+  readonly id: bigint;
+  readonly logical: number;
+  readonly level: number;
+  readonly generation: number;
+}
+
+/** Items `first` to `last` (exclusive) of one leaf. */
+export interface LeafSpan {
+  readonly leaf: Leaf;
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface LeavesOptions {
+  /** Skips subtrees that were last written before this generation. */
+  readonly minGeneration?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Items by key: an image's tree, or a live one through tree search. */
+export interface Tree {
+  /** The item with this key, or the last one at or before it: a span of one item. */
+  find(key: Key, match: "exact" | "atOrBefore"): Promise<LeafSpan | undefined>;
+  /** Items of a range in key order, leaf by leaf; spans are never empty. */
+  leaves(range?: KeyRange, options?: LeavesOptions): AsyncIterable<LeafSpan>;
+}
+
+/** A tree whose node pointers can be seen, so that shared subtrees are skipped by address. An image has it; a live source does not. */
+export interface BlockTree extends Tree {
+  readonly id: bigint;
+  readonly root: NodeBlock;
+  /** The child in `slot` of an inner node of this tree. Levels only fall, so a descent ends. */
+  child(node: NodeBlock, slot: number): Promise<NodeBlock>;
+}
