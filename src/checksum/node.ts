@@ -1,0 +1,61 @@
+import crypto from "node:crypto";
+import { createRequire } from "node:module";
+import { checksumLoader, type Digest, putU32 } from "./checksum.ts";
+import { rawRange } from "./crc32c.ts";
+import { loadBlake2b } from "./hash-wasm.ts";
+import type { ChecksumSide } from "./interface.ts";
+import { checkRange } from "./range.ts";
+import { loadXxhash64 } from "./xxhash64.ts";
+
+export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
+export { crc32cRawCombine } from "./crc32c.ts";
+
+type NativeCrc32c = (data: Uint8Array, previous?: number) => number;
+
+/** From this length on, the call into native code (about 0.2 µs) costs less than the plain loop. */
+const NATIVE_FROM = 512;
+
+let native: NativeCrc32c | false | undefined;
+
+/** The CPU's own instruction, from an optional package: looked for when first needed, so that starting up stays quick. */
+function findNative(): NativeCrc32c | false {
+  try {
+    const { crc32c } = createRequire(import.meta.url)("@node-rs/crc32") as { crc32c?: NativeCrc32c };
+    return crc32c ?? false;
+  } catch {
+    return false;
+  }
+}
+
+function raw(seed: number, bytes: Uint8Array, start: number, end: number): number {
+  if (end - start < NATIVE_FROM) return rawRange(seed, bytes, start, end);
+  native ??= findNative();
+  if (native === false) return rawRange(seed, bytes, start, end);
+  const whole = start === 0 && end === bytes.byteLength;
+  return ~native(whole ? bytes : bytes.subarray(start, end), ~seed >>> 0) >>> 0;
+}
+
+export const crc32c: ChecksumSide["crc32c"] = (data, previous = 0) => ~raw(~previous, data, 0, data.byteLength) >>> 0;
+
+export const crc32cRaw: ChecksumSide["crc32cRaw"] = (seed, data) => raw(seed, data, 0, data.byteLength);
+
+export const crc32cRawRange: ChecksumSide["crc32cRawRange"] = (seed, bytes, start, end) => {
+  checkRange(bytes, start, end);
+  return raw(seed, bytes, start, end);
+};
+
+export const loadChecksum: ChecksumSide["loadChecksum"] = checksumLoader({
+  crc32c: () => (data, start, end, target, at) => putU32(target, at, ~raw(-1, data, start, end)),
+  xxhash64: loadXxhash64,
+  sha256: findSha256,
+  blake2b: loadBlake2b,
+});
+
+/** The one-shot form came with Node 20.12 and saves a third of the time on a sector. */
+function findSha256(): Digest {
+  const hash: (data: Uint8Array) => Uint8Array =
+    typeof crypto.hash === "function"
+      ? (data) => crypto.hash("sha256", data, "buffer")
+      : (data) => crypto.createHash("sha256").update(data).digest();
+  return (data, start, end, target, at) => target.set(hash(data.subarray(start, end)), at);
+}
