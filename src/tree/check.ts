@@ -50,12 +50,17 @@ export function checkNode(node: NodeBlock, logical: number, expect: NodeExpectat
  * @throws {CorruptError}
  */
 export function checkExpectation(node: NodeBlock, expect: NodeExpectation): void {
-  const { level, generation, count } = node;
+  checkIdentity(node, expect);
+  if (expect.firstKey !== undefined) checkFirstKey(node, packKey(expect.firstKey), 0);
+  if (expect.endKey !== undefined) checkEndKey(node, packKey(expect.endKey), 0);
+}
+
+/** The part of `checkExpectation` that needs no keys: level, generation and owner. */
+export function checkIdentity(node: NodeBlock, expect: NodeExpectation): void {
+  const { level, generation } = node;
   if (level !== expect.level) fail(node, `level is ${level}, expected ${expect.level}`);
   if (generation !== expect.generation) fail(node, `generation is ${generation}, expected ${expect.generation}`);
   if (!mayOwn(expect.owner, node.owner)) fail(node, `owner is tree ${node.owner}, expected ${expect.owner}`);
-  if (expect.firstKey !== undefined) checkFirstKey(node, packKey(expect.firstKey), 0);
-  if (expect.endKey !== undefined && count > 0) checkEndKey(node, packKey(expect.endKey), 0);
 }
 
 /** The node's first key has to be the packed key at byte `at` of `key`: the parent's. */
@@ -69,6 +74,7 @@ export function checkFirstKey(node: NodeBlock, key: DataView, at: number): void 
 /** The node's last key has to be below the packed key at byte `at` of `key`: the parent's next. */
 export function checkEndKey(node: NodeBlock, key: DataView, at: number): void {
   const last = node.count - 1;
+  if (last < 0) return;
   if (comparePackedKeys(node.view, keyAt(node, last), key, at) >= 0) {
     fail(node, `last key is ${formatKey(slotKey(node, last))}, expected one below ${formatKey(decodeKey(key, at))}`);
   }

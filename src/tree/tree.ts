@@ -1,0 +1,79 @@
+import { comparePackedKeys, type Key, type KeyRange, packKey } from "../format/key.ts";
+import { childLogical, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
+import { checkExpectation } from "./check.ts";
+import { ChildExpectation, childSlot } from "./child.ts";
+import type { BlockTree, LeafSpan, LeavesOptions, LogicalSource, NodeExpectation, TreeRoot } from "./source.ts";
+import { LeafWalk } from "./walk.ts";
+
+/** A tree of an image. */
+export class NodeTree implements BlockTree {
+  readonly id: bigint;
+  readonly root: NodeBlock;
+  readonly source: LogicalSource;
+
+  private constructor(source: LogicalSource, id: bigint, root: NodeBlock) {
+    this.source = source;
+    this.id = id;
+    this.root = root;
+  }
+
+  /** @throws {CorruptError} when the root node is not what `root` says. */
+  static async open(source: LogicalSource, root: TreeRoot): Promise<NodeTree> {
+    const expect: NodeExpectation = { level: root.level, generation: root.generation, owner: root.id };
+    const node = source.cached(root.logical, expect) ?? (await source.readNode(root.logical, expect));
+    checkExpectation(node, expect);
+    return new NodeTree(source, root.id, node);
+  }
+
+  async find(key: Key, match: "exact" | "atOrBefore"): Promise<LeafSpan | undefined> {
+    const packed = packKey(key);
+    let node = this.root;
+    let expect: ChildExpectation | undefined;
+    while (node.level > 0) {
+      const slot = childSlot(node, packed);
+      expect = new ChildExpectation(node, slot, this.id, expect);
+      const logical = childLogical(node, slot);
+      node = this.source.cached(logical, expect) ?? (await this.source.readNode(logical, expect));
+      expect.check(node);
+    }
+    return findInLeaf(node, packed, match);
+  }
+
+  leaves(range?: KeyRange, options?: LeavesOptions): AsyncIterable<LeafSpan> {
+    return spansOf(this.walk(range, options));
+  }
+
+  /** The same as `leaves`, for loops that do not want to wait for what is cached. */
+  walk(range?: KeyRange, options?: LeavesOptions): LeafWalk {
+    return new LeafWalk(this.source, this.id, this.root, range, options);
+  }
+
+  async child(node: NodeBlock, slot: number): Promise<NodeBlock> {
+    if (node.level === 0 || slot < 0 || slot >= node.count) {
+      throw new RangeError(`Cannot go to child ${slot}: node has ${node.level === 0 ? "no" : node.count} children`);
+    }
+    const expect = new ChildExpectation(node, slot, this.id);
+    const logical = childLogical(node, slot);
+    const child = this.source.cached(logical, expect) ?? (await this.source.readNode(logical, expect));
+    expect.check(child);
+    return child;
+  }
+}
+
+/** A child begins with its pointer's key, so an item before `key` is in this leaf or nowhere. */
+function findInLeaf(leaf: NodeBlock, key: DataView, match: "exact" | "atOrBefore"): LeafSpan | undefined {
+  const slot = lowerBound(leaf, key);
+  if (slot < leaf.count && comparePackedKeys(leaf.view, keyAt(leaf, slot), key, 0) === 0) {
+    return { leaf, first: slot, last: slot + 1 };
+  }
+  return match === "exact" || slot === 0 ? undefined : { leaf, first: slot - 1, last: slot };
+}
+
+async function* spansOf(walk: LeafWalk): AsyncGenerator<LeafSpan> {
+  for (;;) {
+    const next = walk.next();
+    const span = next instanceof Promise ? await next : next;
+    if (span === undefined) return;
+    yield span;
+  }
+}
