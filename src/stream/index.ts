@@ -1,0 +1,19 @@
+export { ATTRIBUTES, type AttributeField, attributeField, attributeName, type Timespec } from "./attributes.ts";
+export { CommandBatch, type Segment } from "./batch.ts";
+export {
+  COMMANDS,
+  type Command,
+  type CommandName,
+  type CommandNamed,
+  commandName,
+  commandWord,
+  MAX_COMMAND,
+  type RawAttribute,
+  type SegmentStart,
+  type StreamItem,
+  type UnknownCommand,
+} from "./commands.ts";
+export { decodeCommand } from "./decode.ts";
+export type { PullSource, StreamInput } from "./input.ts";
+export { readBatches, readStream, type StreamOptions, type StreamProgress } from "./reader.ts";
+export { DEFAULT_MAX_COMMAND_BYTES, MAX_STREAM_VERSION } from "./wire.ts";

@@ -1,0 +1,232 @@
+import { crc32cRawRange } from "#checksum";
+import { StreamError } from "../errors.ts";
+import { ATTRIBUTE_SIZES, ATTRIBUTES, attributeName, MAX_ATTRIBUTE } from "./attributes.ts";
+import type { CommandBatch } from "./batch.ts";
+import {
+  attributesOf,
+  COMMANDS,
+  commandName,
+  commandWord,
+  MAX_COMMAND,
+  NO_SLOT,
+  REQUIRED_SLOTS,
+  SLOTS,
+} from "./commands.ts";
+import type { InputWindow } from "./input.ts";
+import {
+  ATTRIBUTE_HEADER_BYTES,
+  BARE_ATTRIBUTE_HEADER_BYTES,
+  BARE_DATA_VERSION,
+  COMMAND_HEADER_BYTES,
+  STREAM_MAGIC,
+} from "./wire.ts";
+
+/** Where the parser is more lenient than it is by default. */
+export interface Leniency {
+  /** Largest whole command in bytes; 64 MiB by default. Memory grows with it, only as the bytes really arrive. */
+  readonly maxCommandBytes?: number;
+  /** Don't compute CRCs. */
+  readonly ignoreChecksums?: boolean;
+  /** Pass on commands with a number that no protocol version has; `btrfs receive` ignores them. */
+  readonly allowUnknownCommands?: boolean;
+  /** Pass on attributes with a number that no protocol version has. */
+  readonly allowUnknownAttributes?: boolean;
+}
+
+/** Why filling a batch stopped. */
+export type Stop =
+  /** The next command is not complete: `wanted` bytes would be. */
+  | "more"
+  /** The batch is full. */
+  | "full"
+  /** END came. */
+  | "end"
+  /** A stream header stands where a command should. */
+  | "header"
+  /** The next command is unsound: `fault` says how. */
+  | "fault";
+
+const DATA = ATTRIBUTES.data.number;
+const END = COMMANDS.end.number;
+const ZEROS = new Uint8Array(4);
+
+/** The kernel writes at most 8. The bound keeps the columns of a batch small against a payload of empty attributes. */
+const MAX_ATTRIBUTES_PER_COMMAND = 256;
+
+/** Keeps the columns of a batch in the processor's cache. */
+const MAX_BATCH_COMMANDS = 4096;
+
+/** Finds and checks commands. It knows nothing of waiting: what it needs is in the window, or it stops. */
+export class CommandParser {
+  /** Index of the next command in the stream. */
+  nextIndex = 0;
+  /** After `more`. */
+  wanted = 0;
+  /** After `fault`. */
+  fault: StreamError | undefined;
+  /** After `fault`: length of the whole command in bytes where its CRC vouches for that, else 0. */
+  faultyBytes = 0;
+
+  readonly #maxPayload: number;
+  readonly #checksums: boolean;
+  readonly #unknownCommands: boolean;
+  readonly #unknownAttributes: boolean;
+
+  constructor(leniency: Leniency, maxCommandBytes: number) {
+    this.#maxPayload = maxCommandBytes - COMMAND_HEADER_BYTES;
+    this.#checksums = leniency.ignoreChecksums !== true;
+    this.#unknownCommands = leniency.allowUnknownCommands === true;
+    this.#unknownAttributes = leniency.allowUnknownAttributes === true;
+  }
+
+  /** Moves complete and sound commands from the window into the batch. */
+  fill(window: InputWindow, batch: CommandBatch): Stop {
+    while (batch.count < MAX_BATCH_COMMANDS) {
+      const { view, at, end } = window;
+      if (end - at < COMMAND_HEADER_BYTES) return this.#more(COMMAND_HEADER_BYTES);
+      const length = view.getUint32(at, true);
+      const type = view.getUint16(at + 4, true);
+      if (length > this.#maxPayload) {
+        if (beginsLikeMagic(window.bytes, at)) return "header";
+        return this.#stopAt(window, 0, "limit", `length is ${length}, at most ${this.#maxPayload} is allowed`);
+      }
+      if (end - at < COMMAND_HEADER_BYTES + length) return this.#more(COMMAND_HEADER_BYTES + length);
+      if (this.#checksums && commandCrc(window.bytes, at, length) !== view.getUint32(at + 6, true)) {
+        return this.#badChecksum(window, length);
+      }
+      if (!this.#readAttributes(window, batch, type, at + COMMAND_HEADER_BYTES, length)) {
+        batch.dropAttributes();
+        return "fault";
+      }
+      batch.addCommand(type, at, length, this.nextIndex++);
+      window.at = at + COMMAND_HEADER_BYTES + length;
+      if (type === END) return "end";
+    }
+    return "full";
+  }
+
+  #readAttributes(window: InputWindow, batch: CommandBatch, type: number, start: number, length: number): boolean {
+    const view = window.view;
+    const stop = start + length;
+    const bareData = batch.segment.version >= BARE_DATA_VERSION;
+    const known = type !== 0 && type <= MAX_COMMAND;
+    let seen = 0;
+    let count = 0;
+    let at = start;
+    while (at < stop) {
+      const attribute = stop - at >= BARE_ATTRIBUTE_HEADER_BYTES ? view.getUint16(at, true) : -1;
+      let value: number;
+      let size: number;
+      if (attribute === DATA && bareData) {
+        value = at + BARE_ATTRIBUTE_HEADER_BYTES;
+        size = stop - value;
+      } else {
+        value = at + ATTRIBUTE_HEADER_BYTES;
+        size = value <= stop ? view.getUint16(at + 2, true) : 0;
+      }
+      if (value + size > stop) return this.#overrun(window, length, attribute, value + size - start);
+      if (attribute === 0 || attribute > MAX_ATTRIBUTE) {
+        if (!this.#unknownAttributes) return this.#unknownAttribute(window, length, attribute);
+      } else {
+        const expected = ATTRIBUTE_SIZES[attribute]!;
+        if (expected >= 0 && expected !== size) return this.#badSize(window, length, attribute, size, expected);
+        const slot = known ? SLOTS[type * 64 + attribute]! : NO_SLOT;
+        if (slot !== NO_SLOT) seen |= 1 << slot;
+      }
+      if (++count > MAX_ATTRIBUTES_PER_COMMAND) return this.#tooMany(window, length);
+      batch.addAttribute(attribute, value, size);
+      at = value + size;
+    }
+    if (!known) return this.#unknownCommands || this.#unknownCommand(window, length, type);
+    const missing = REQUIRED_SLOTS[type]! & ~seen;
+    return missing === 0 || this.#missing(window, length, type, missing);
+  }
+
+  #more(wanted: number): Stop {
+    this.wanted = wanted;
+    return "more";
+  }
+
+  // From here on faults, each off the path of sound commands.
+
+  #badChecksum(window: InputWindow, length: number): Stop {
+    const stored = window.view.getUint32(window.at + 6, true);
+    const actual = commandCrc(window.bytes, window.at, length);
+    return this.#stopAt(window, 0, "checksum", `checksum is ${hex32(actual)}, header says ${hex32(stored)}`);
+  }
+
+  #overrun(window: InputWindow, length: number, attribute: number, needed: number): false {
+    const sentence = `attribute ends at byte ${needed} of the payload, which has ${length}`;
+    return this.#unsound(window, length, "corrupt", sentence, attribute < 0 ? undefined : attribute);
+  }
+
+  #unknownAttribute(window: InputWindow, length: number, attribute: number): false {
+    const sentence = `attribute has number ${attribute}, known are 1 to ${MAX_ATTRIBUTE}`;
+    return this.#unsound(window, length, attribute === 0 ? "corrupt" : "unsupported", sentence, attribute);
+  }
+
+  #badSize(window: InputWindow, length: number, attribute: number, size: number, expected: number): false {
+    const sentence = `${attributeName(attribute)} has ${size} bytes, its type has ${expected}`;
+    return this.#unsound(window, length, "corrupt", sentence, attribute);
+  }
+
+  #tooMany(window: InputWindow, length: number): false {
+    return this.#unsound(window, length, "limit", `it has more than ${MAX_ATTRIBUTES_PER_COMMAND} attributes`);
+  }
+
+  #unknownCommand(window: InputWindow, length: number, type: number): false {
+    return this.#unsound(window, length, "unsupported", `its number is ${type}, known are 1 to ${MAX_COMMAND}`);
+  }
+
+  #missing(window: InputWindow, length: number, type: number, missing: number): false {
+    const { field } = attributesOf(commandName(type)!)[31 - Math.clz32(missing & -missing)]!;
+    const attribute = ATTRIBUTES[field].number;
+    return this.#unsound(window, length, "corrupt", `${attributeName(attribute)} is absent`, attribute);
+  }
+
+  #unsound(
+    window: InputWindow,
+    length: number,
+    code: "corrupt" | "unsupported" | "limit",
+    sentence: string,
+    attribute?: number,
+  ): false {
+    this.#stopAt(window, this.#checksums ? COMMAND_HEADER_BYTES + length : 0, code, sentence, attribute);
+    return false;
+  }
+
+  #stopAt(
+    window: InputWindow,
+    faultyBytes: number,
+    code: "corrupt" | "checksum" | "unsupported" | "limit",
+    what: string,
+    attribute?: number,
+  ): Stop {
+    this.fault = new StreamError(code, `Cannot read command: ${what}`, {
+      where: {
+        streamOffset: window.streamOffset,
+        commandIndex: this.nextIndex,
+        command: commandWord(window.view.getUint16(window.at + 4, true)),
+        ...(attribute === undefined ? {} : { attribute: attributeName(attribute) }),
+      },
+    });
+    this.faultyBytes = faultyBytes;
+    return "fault";
+  }
+}
+
+/** What the `crc` field of the command at `at` should hold. Its own four bytes count as zeros. */
+export function commandCrc(bytes: Uint8Array, at: number, payloadLength: number): number {
+  const header = crc32cRawRange(crc32cRawRange(0, bytes, at, at + 6), ZEROS, 0, 4);
+  return crc32cRawRange(header, bytes, at + COMMAND_HEADER_BYTES, at + COMMAND_HEADER_BYTES + payloadLength);
+}
+
+/** Whether as much of the magic as fits in a command header stands at `at`. As a command it would be 1.6 GiB long. */
+export function beginsLikeMagic(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < COMMAND_HEADER_BYTES; i++) if (bytes[at + i] !== STREAM_MAGIC[i]) return false;
+  return true;
+}
+
+function hex32(value: number): string {
+  return `0x${value.toString(16).padStart(8, "0")}`;
+}
