@@ -2,7 +2,7 @@ import { CorruptError, type Where } from "../errors.ts";
 import { viewOf } from "./bytes.ts";
 
 /** What a generated view holds besides its fields: the bytes, and where the struct starts in them. */
-interface Located {
+export interface Located {
   view: DataView;
   at: number;
 }
