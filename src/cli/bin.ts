@@ -1,0 +1,18 @@
+#!/usr/bin/env node
+import { main } from "./main.ts";
+
+const controller = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  // Once: a second signal ends the process at once.
+  process.once(signal, () => controller.abort(signal));
+}
+
+const status = await main(process.argv.slice(2), controller.signal);
+if (controller.signal.aborted) {
+  // Ends by the signal itself, so that a shell sees 130 or 143, and a read that never returns holds nothing up.
+  const signal = controller.signal.reason as NodeJS.Signals;
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+} else {
+  process.exitCode = status;
+}

@@ -1,0 +1,21 @@
+import type { Command } from "./command.ts";
+
+/** A command by its words. It is loaded when it runs, so that the start of one doesn't pay for the others. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** Every command, in the order in which `--help` lists them. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: "completion", load: async () => (await import("./commands/completion.ts")).completion as Command },
+];
+
+/** The command that the first words of `args` name, and the rest of them. */
+export function findCommand(args: readonly string[]): { entry: CommandEntry; rest: readonly string[] } | undefined {
+  for (const entry of COMMANDS) {
+    const words = entry.name.split(" ");
+    if (words.every((word, index) => args[index] === word)) return { entry, rest: args.slice(words.length) };
+  }
+  return undefined;
+}

@@ -1,0 +1,64 @@
+import { fstatSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
+import { FdSink } from "../node/fd-sink.ts";
+
+/** What the formats of `--format` mean: for people, one JSON document, one JSON object a line. */
+export const FORMATS = ["text", "json", "jsonl"] as const;
+export type Format = (typeof FORMATS)[number];
+
+const STDOUT = 1;
+const STDERR = 2;
+const CHUNK = 64 * 1024;
+const encoder = new TextEncoder();
+
+/** Standard output: bytes and lines, gathered into large writes; `await` what it returns and back-pressure follows. */
+export class Output {
+  readonly #sink = new FdSink(STDOUT, "standard output");
+  #text = "";
+
+  /** Gathered until there is enough to write. */
+  line(text: string): Promise<void> | undefined {
+    this.#text += `${text}\n`;
+    return this.#text.length >= CHUNK ? this.flush() : undefined;
+  }
+
+  /** Bytes as they are, after what was gathered. They are the caller's again when the promise resolves. */
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.flush();
+    await this.#sink.write(bytes);
+  }
+
+  async flush(): Promise<void> {
+    if (this.#text === "") return;
+    const bytes = encoder.encode(this.#text);
+    this.#text = "";
+    await this.#sink.write(bytes);
+  }
+
+  /** One JSON document in the manner of btrfs-progs: a header with the version, and the value under `name`. */
+  document(name: string, value: unknown): Promise<void> | undefined {
+    return this.line(JSON.stringify({ __header: { version: "1" }, [name]: value }, null, 2));
+  }
+
+  get isTerminal(): boolean {
+    return isTerminal(STDOUT);
+  }
+}
+
+/** Without loading a terminal's machinery for files and pipes. */
+function isTerminal(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice() && isatty(fd);
+  } catch {
+    return false;
+  }
+}
+
+export const stderrIsTerminal = (): boolean => isTerminal(STDERR);
+
+/** One line to standard error, at once. A closed or full one is no reason to fail. */
+export function say(line: string): void {
+  try {
+    writeSync(STDERR, `${line}\n`);
+  } catch {}
+}

@@ -1,0 +1,28 @@
+import { BtrfsError, type ErrorCode } from "../errors.ts";
+
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: "missing",
+  ENOTDIR: "missing",
+  EEXIST: "exists",
+  EISDIR: "kind",
+  EACCES: "permission",
+  EPERM: "permission",
+  EROFS: "permission",
+  ENOSPC: "space",
+  EDQUOT: "space",
+  EBUSY: "busy",
+  ETXTBSY: "busy",
+};
+
+/**
+ * An error of the host as ours: `Cannot open /x: no such file or directory`. Any other error, and EPIPE, whose
+ * meaning is the caller's, comes back as it is.
+ */
+export function hostError(error: unknown, action: string, file: string): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === undefined || code === "EPIPE" || code === "ABORT_ERR") return error;
+  // Node's message: `ENOENT: no such file or directory, open '/x'`.
+  const reason = /^\w+: ([^,]*)/.exec(message)?.[1] ?? message;
+  return new BtrfsError(CODES[code] ?? "io", `Cannot ${action} ${file}: ${reason}`, { cause: error });
+}
