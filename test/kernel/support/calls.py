@@ -38,6 +38,15 @@ def fallocate(path, mode, offset, length):
         os.close(descriptor)
 
 
+def syncfs(path):
+    """Commits the filesystem that `path` is on, and no other."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _checked(_libc.syncfs(descriptor), "syncfs")
+    finally:
+        os.close(descriptor)
+
+
 def exchange(first, second):
     """Swaps two names in one step (RENAME_EXCHANGE)."""
     _checked(_libc.renameat2(-100, first, -100, second, 2), "renameat2")
