@@ -8,7 +8,7 @@ import { COMMAND_HEADER_BYTES } from "./wire.ts";
 export interface Segment {
   /** Place among the segments of the stream, from 0. */
   readonly index: number;
-  /** As the header says: 0 to 3, and 0 reads as 1. */
+  /** As the header says, 0 to 3, and 0 reads as 1. Where recovery had to guess, 1. */
   readonly version: number;
   /** Where the header lies in the stream, in bytes. */
   readonly streamOffset: number;
@@ -16,8 +16,9 @@ export interface Segment {
   readonly state: "open" | "end" | "missing";
 }
 
-const INITIAL_COMMANDS = 1024;
-const INITIAL_ATTRIBUTES = 4096;
+/** Grows by doubling: most streams that are not large are tiny. */
+const INITIAL_COMMANDS = 64;
+const INITIAL_ATTRIBUTES = 256;
 
 /**
  * Sound commands of one segment, as columns over one buffer: nothing is allocated for each of them.

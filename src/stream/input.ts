@@ -24,6 +24,9 @@ const BLOCK_BYTES = 1024 * 1024;
 /** Room in front of a block for the command that the block before it left unfinished. Kernels write less than 192 KiB. */
 const HEADROOM_BYTES = 256 * 1024;
 
+/** The first read is small: so are many streams. */
+const FIRST_BYTES = 128 * 1024;
+
 /** With less room than this behind the bytes, reading goes on in the other buffer. */
 const MIN_READ_BYTES = 64 * 1024;
 
@@ -55,7 +58,7 @@ export class InputWindow {
       this.end = input.byteLength;
       this.#atEnd = true;
     } else {
-      this.bytes = new Uint8Array(HEADROOM_BYTES + BLOCK_BYTES);
+      this.bytes = new Uint8Array(FIRST_BYTES);
       const { source, close } = pullSourceOf(input instanceof Uint8Array ? [input] : input);
       this.#source = source;
       this.#close = close;

@@ -1,4 +1,3 @@
-import { crc32cRawRange } from "#checksum";
 import { StreamError } from "../errors.ts";
 import { ATTRIBUTE_SIZES, ATTRIBUTES, attributeName, MAX_ATTRIBUTE } from "./attributes.ts";
 import type { CommandBatch } from "./batch.ts";
@@ -12,6 +11,7 @@ import {
   REQUIRED_SLOTS,
   SLOTS,
 } from "./commands.ts";
+import { commandCrc } from "./crc.ts";
 import type { InputWindow } from "./input.ts";
 import {
   ATTRIBUTE_HEADER_BYTES,
@@ -48,7 +48,6 @@ export type Stop =
 
 const DATA = ATTRIBUTES.data.number;
 const END = COMMANDS.end.number;
-const ZEROS = new Uint8Array(4);
 
 /** The kernel writes at most 8. The bound keeps the columns of a batch small against a payload of empty attributes. */
 const MAX_ATTRIBUTES_PER_COMMAND = 256;
@@ -64,16 +63,20 @@ export class CommandParser {
   wanted = 0;
   /** After `fault`. */
   fault: StreamError | undefined;
-  /** After `fault`: length of the whole command in bytes where its CRC vouches for that, else 0. */
-  faultyBytes = 0;
+  /** After `fault`: length of the whole command in bytes as its header says, and whether its checksum vouches for that. */
+  frameBytes = 0;
+  frameIsSound = false;
+  /** After `fault`: the version of the segment is probably 1. */
+  dataIsCounted = false;
+  /** Longer ones are a fault. May change between two calls of `fill`. */
+  maxCommandBytes: number;
 
-  readonly #maxPayload: number;
   readonly #checksums: boolean;
   readonly #unknownCommands: boolean;
   readonly #unknownAttributes: boolean;
 
   constructor(leniency: Leniency, maxCommandBytes: number) {
-    this.#maxPayload = maxCommandBytes - COMMAND_HEADER_BYTES;
+    this.maxCommandBytes = maxCommandBytes;
     this.#checksums = leniency.ignoreChecksums !== true;
     this.#unknownCommands = leniency.allowUnknownCommands === true;
     this.#unknownAttributes = leniency.allowUnknownAttributes === true;
@@ -81,14 +84,20 @@ export class CommandParser {
 
   /** Moves complete and sound commands from the window into the batch. */
   fill(window: InputWindow, batch: CommandBatch): Stop {
+    const maxPayload = this.maxCommandBytes - COMMAND_HEADER_BYTES;
     while (batch.count < MAX_BATCH_COMMANDS) {
       const { view, at, end } = window;
       if (end - at < COMMAND_HEADER_BYTES) return this.#more(COMMAND_HEADER_BYTES);
       const length = view.getUint32(at, true);
       const type = view.getUint16(at + 4, true);
-      if (length > this.#maxPayload) {
+      if (length > maxPayload) {
         if (beginsLikeMagic(window.bytes, at)) return "header";
-        return this.#stopAt(window, 0, "limit", `length is ${length}, at most ${this.#maxPayload} is allowed`);
+        return this.#stopAt(
+          window,
+          false,
+          "limit",
+          `its payload has ${length} bytes, at most ${maxPayload} are allowed`,
+        );
       }
       if (end - at < COMMAND_HEADER_BYTES + length) return this.#more(COMMAND_HEADER_BYTES + length);
       if (this.#checksums && commandCrc(window.bytes, at, length) !== view.getUint32(at + 6, true)) {
@@ -120,26 +129,29 @@ export class CommandParser {
       if (attribute === DATA && bareData) {
         value = at + BARE_ATTRIBUTE_HEADER_BYTES;
         size = stop - value;
+        if (batch.segment.version === 3 && size >= 2 && view.getUint16(value, true) === size - 2) {
+          return this.#countedData(window, value);
+        }
       } else {
         value = at + ATTRIBUTE_HEADER_BYTES;
         size = value <= stop ? view.getUint16(at + 2, true) : 0;
       }
       if (value + size > stop) return this.#overrun(window, length, attribute, value + size - start);
       if (attribute === 0 || attribute > MAX_ATTRIBUTE) {
-        if (!this.#unknownAttributes) return this.#unknownAttribute(window, length, attribute);
+        if (!this.#unknownAttributes) return this.#unknownAttribute(window, attribute);
       } else {
         const expected = ATTRIBUTE_SIZES[attribute]!;
-        if (expected >= 0 && expected !== size) return this.#badSize(window, length, attribute, size, expected);
+        if (expected >= 0 && expected !== size) return this.#badSize(window, attribute, size, expected);
         const slot = known ? SLOTS[type * 64 + attribute]! : NO_SLOT;
         if (slot !== NO_SLOT) seen |= 1 << slot;
       }
-      if (++count > MAX_ATTRIBUTES_PER_COMMAND) return this.#tooMany(window, length);
+      if (++count > MAX_ATTRIBUTES_PER_COMMAND) return this.#tooMany(window);
       batch.addAttribute(attribute, value, size);
       at = value + size;
     }
-    if (!known) return this.#unknownCommands || this.#unknownCommand(window, length, type);
+    if (!known) return this.#unknownCommands || this.#unknownCommand(window, type);
     const missing = REQUIRED_SLOTS[type]! & ~seen;
-    return missing === 0 || this.#missing(window, length, type, missing);
+    return missing === 0 || this.#missing(window, type, missing);
   }
 
   #more(wanted: number): Stop {
@@ -152,52 +164,61 @@ export class CommandParser {
   #badChecksum(window: InputWindow, length: number): Stop {
     const stored = window.view.getUint32(window.at + 6, true);
     const actual = commandCrc(window.bytes, window.at, length);
-    return this.#stopAt(window, 0, "checksum", `checksum is ${hex32(actual)}, header says ${hex32(stored)}`);
+    return this.#stopAt(window, false, "checksum", `checksum is ${hex32(actual)}, header says ${hex32(stored)}`);
   }
 
   #overrun(window: InputWindow, length: number, attribute: number, needed: number): false {
     const sentence = `attribute ends at byte ${needed} of the payload, which has ${length}`;
-    return this.#unsound(window, length, "corrupt", sentence, attribute < 0 ? undefined : attribute);
+    return this.#unsound(window, "corrupt", sentence, attribute < 0 ? undefined : attribute);
   }
 
-  #unknownAttribute(window: InputWindow, length: number, attribute: number): false {
+  #unknownAttribute(window: InputWindow, attribute: number): false {
     const sentence = `attribute has number ${attribute}, known are 1 to ${MAX_ATTRIBUTE}`;
-    return this.#unsound(window, length, attribute === 0 ? "corrupt" : "unsupported", sentence, attribute);
+    return this.#unsound(window, attribute === 0 ? "corrupt" : "unsupported", sentence, attribute);
   }
 
-  #badSize(window: InputWindow, length: number, attribute: number, size: number, expected: number): false {
+  #badSize(window: InputWindow, attribute: number, size: number, expected: number): false {
     const sentence = `${attributeName(attribute)} has ${size} bytes, its type has ${expected}`;
-    return this.#unsound(window, length, "corrupt", sentence, attribute);
+    return this.#unsound(window, "corrupt", sentence, attribute);
   }
 
-  #tooMany(window: InputWindow, length: number): false {
-    return this.#unsound(window, length, "limit", `it has more than ${MAX_ATTRIBUTES_PER_COMMAND} attributes`);
+  #tooMany(window: InputWindow): false {
+    return this.#unsound(window, "limit", `it has more than ${MAX_ATTRIBUTES_PER_COMMAND} attributes`);
   }
 
-  #unknownCommand(window: InputWindow, length: number, type: number): false {
-    return this.#unsound(window, length, "unsupported", `its number is ${type}, known are 1 to ${MAX_COMMAND}`);
+  #unknownCommand(window: InputWindow, type: number): false {
+    return this.#unsound(window, "unsupported", `its number is ${type}, known are 1 to ${MAX_COMMAND}`);
   }
 
-  #missing(window: InputWindow, length: number, type: number, missing: number): false {
+  /**
+   * Nothing covers the version with a checksum, and one flipped bit makes 3 of 1: the length in front of DATA would become its first
+   * two bytes. A version 3 stream whose data begin so is refused too, rather than that one wrong byte gets through.
+   */
+  #countedData(window: InputWindow, value: number): false {
+    this.dataIsCounted = true;
+    const sentence = `DATA begins with its own length, ${window.view.getUint16(value, true)}, as in version 1, the header says version 3`;
+    return this.#unsound(window, "corrupt", sentence, DATA);
+  }
+
+  #missing(window: InputWindow, type: number, missing: number): false {
     const { field } = attributesOf(commandName(type)!)[31 - Math.clz32(missing & -missing)]!;
     const attribute = ATTRIBUTES[field].number;
-    return this.#unsound(window, length, "corrupt", `${attributeName(attribute)} is absent`, attribute);
+    return this.#unsound(window, "corrupt", `${attributeName(attribute)} is absent`, attribute);
   }
 
   #unsound(
     window: InputWindow,
-    length: number,
     code: "corrupt" | "unsupported" | "limit",
     sentence: string,
     attribute?: number,
   ): false {
-    this.#stopAt(window, this.#checksums ? COMMAND_HEADER_BYTES + length : 0, code, sentence, attribute);
+    this.#stopAt(window, this.#checksums, code, sentence, attribute);
     return false;
   }
 
   #stopAt(
     window: InputWindow,
-    faultyBytes: number,
+    frameIsSound: boolean,
     code: "corrupt" | "checksum" | "unsupported" | "limit",
     what: string,
     attribute?: number,
@@ -210,15 +231,10 @@ export class CommandParser {
         ...(attribute === undefined ? {} : { attribute: attributeName(attribute) }),
       },
     });
-    this.faultyBytes = faultyBytes;
+    this.frameBytes = COMMAND_HEADER_BYTES + window.view.getUint32(window.at, true);
+    this.frameIsSound = frameIsSound;
     return "fault";
   }
-}
-
-/** What the `crc` field of the command at `at` should hold. Its own four bytes count as zeros. */
-export function commandCrc(bytes: Uint8Array, at: number, payloadLength: number): number {
-  const header = crc32cRawRange(crc32cRawRange(0, bytes, at, at + 6), ZEROS, 0, 4);
-  return crc32cRawRange(header, bytes, at + COMMAND_HEADER_BYTES, at + COMMAND_HEADER_BYTES + payloadLength);
 }
 
 /** Whether as much of the magic as fits in a command header stands at `at`. As a command it would be 1.6 GiB long. */

@@ -1,10 +1,11 @@
-import { compareBytes } from "../bytes/bytes.ts";
+import { compareBytes, viewOf } from "../bytes/bytes.ts";
 import { StreamError } from "../errors.ts";
 import { CommandBatch, type Segment } from "./batch.ts";
-import type { StreamItem } from "./commands.ts";
+import { commandWord, type StreamItem } from "./commands.ts";
 import { decodeCommand } from "./decode.ts";
 import { InputWindow, type StreamInput } from "./input.ts";
-import { CommandParser, type Leniency } from "./parse.ts";
+import { beginsLikeMagic, CommandParser, type Leniency } from "./parse.ts";
+import { Resynchroniser, type StreamFault } from "./recover.ts";
 import {
   COMMAND_HEADER_BYTES,
   DEFAULT_MAX_COMMAND_BYTES,
@@ -28,7 +29,17 @@ export interface StreamOptions extends Leniency {
   readonly onProgress?: (progress: StreamProgress) => void;
   /** Take a segment without END (before another one, or at the end of the input) for complete; its `state` says `missing`. */
   readonly allowMissingEnd?: boolean;
+  /**
+   * On a fault, call this instead of throwing, and go on at the next sound command or stream header. What is in between is lost, and a
+   * command counts once however much of it is. Throwing from here stops reading.
+   */
+  readonly recover?: (fault: StreamFault) => void;
 }
+
+/** What `maxCommandBytes` may be set to: more would not fit the columns of a batch. */
+const MAX_MAX_COMMAND_BYTES = 2 ** 30;
+
+type OpenSegment = { -readonly [K in keyof Segment]: Segment[K] };
 
 /**
  * The commands of a send stream in batches: the fast way. Segments follow each other; `batch.segment` tells them apart.
@@ -74,89 +85,157 @@ class StreamReader {
   readonly #window: InputWindow;
   readonly #options: StreamOptions;
   readonly #parser: CommandParser;
+  readonly #resync: Resynchroniser;
+  readonly #maxCommandBytes: number;
   #segments = 0;
+  /** Stream offset up to which the last fault reached. */
+  #damagedUpTo = -1;
 
   constructor(window: InputWindow, options: StreamOptions) {
     const { maxCommandBytes = DEFAULT_MAX_COMMAND_BYTES } = options;
-    if (!(maxCommandBytes >= COMMAND_HEADER_BYTES && maxCommandBytes <= 0x4000_0000)) {
-      throw new RangeError(`Cannot read stream: maxCommandBytes is ${maxCommandBytes}, allowed are 10 to 1 GiB`);
+    if (!(maxCommandBytes >= COMMAND_HEADER_BYTES && maxCommandBytes <= MAX_MAX_COMMAND_BYTES)) {
+      throw new RangeError(
+        `Cannot read stream: maxCommandBytes is ${maxCommandBytes}, expected ${COMMAND_HEADER_BYTES} to ${MAX_MAX_COMMAND_BYTES}`,
+      );
     }
     this.#window = window;
     this.#options = options;
+    this.#maxCommandBytes = maxCommandBytes;
     this.#parser = new CommandParser(options, maxCommandBytes);
+    this.#resync = new Resynchroniser(window);
   }
 
   async *batches(): AsyncGenerator<CommandBatch, void, void> {
     let batch: CommandBatch | undefined;
     for (let segment = await this.#begin(); segment !== undefined; segment = await this.#begin()) {
       batch ??= new CommandBatch(segment);
-      let given = 0;
+      let empty = true;
       while (segment.state === "open") {
-        const stop = this.#fill(batch, segment);
+        batch.reset(segment, this.#window);
+        const stop = this.#parser.fill(this.#window, batch);
         if (stop === "end") segment.state = "end";
         if (batch.count > 0) {
-          given++;
+          empty = false;
           yield batch;
           this.#progress();
         }
-        if (stop === "fault") throw this.#parser.fault;
-        if (stop === "header" || (stop === "more" && !(await this.#window.more(this.#parser.wanted)))) {
-          this.#cutShort(segment, stop);
+        if (stop === "fault" && this.#parser.dataIsCounted) this.#correctVersion(segment, this.#parser.fault!);
+        else if (stop === "fault") await this.#skipCommand(this.#parser.fault!);
+        else if (stop === "header") await this.#endWithout("another stream header", segment);
+        else if (stop === "more" && !(await this.#window.more(this.#parser.wanted))) {
+          if (this.#window.available === 0) await this.#endWithout("the end of the input", segment);
+          else await this.#skipCommand(this.#truncatedCommand());
         }
       }
-      if (given === 0) {
+      if (empty) {
         batch.reset(segment, this.#window);
         yield batch;
       }
     }
   }
 
-  #fill(batch: CommandBatch, segment: Segment) {
-    batch.reset(segment, this.#window);
-    return this.#parser.fill(this.#window, batch);
-  }
-
-  /** The next stream header. `undefined` at the end of the input, which must not be empty. */
-  async #begin(): Promise<{ -readonly [K in keyof Segment]: Segment[K] } | undefined> {
+  /** The next segment. `undefined` at the end of the input. */
+  async #begin(): Promise<OpenSegment | undefined> {
     const window = this.#window;
     while (window.available < STREAM_HEADER_BYTES && (await window.more(STREAM_HEADER_BYTES)));
     const { streamOffset } = window;
-    if (window.available === 0 && this.#segments > 0) return undefined;
+    if (window.available === 0 && (this.#segments > 0 || this.#damagedUpTo >= 0)) return undefined;
     const header = window.bytes.subarray(window.at, Math.min(window.at + STREAM_HEADER_BYTES, window.end));
-    const magic = header.subarray(0, STREAM_MAGIC.byteLength);
-    if (compareBytes(magic, STREAM_MAGIC.subarray(0, magic.byteLength)) !== 0) {
-      const sentence = `Cannot read stream: there is no stream header${this.#segments > 0 ? " after END" : ""}`;
-      throw new StreamError("corrupt", sentence, { where: { streamOffset } });
-    }
-    if (header.byteLength < STREAM_HEADER_BYTES) {
-      const sentence = `Cannot read stream header: ${header.byteLength} bytes, the format says ${STREAM_HEADER_BYTES}`;
-      throw new StreamError("truncated", sentence, { where: { streamOffset } });
-    }
-    const version = window.view.getUint32(window.at + STREAM_MAGIC.byteLength, true);
-    if (version > MAX_STREAM_VERSION) {
-      const sentence = `Cannot read stream: version is ${version}, known are 1 to ${MAX_STREAM_VERSION}`;
-      throw new StreamError("unsupported", sentence, { where: { streamOffset } });
+    const version =
+      header.byteLength === STREAM_HEADER_BYTES ? viewOf(header).getUint32(STREAM_MAGIC.byteLength, true) : -1;
+    const error = this.#faultOfHeader(header, version);
+    if (error !== undefined) {
+      const guess = version <= MAX_STREAM_VERSION && looksLikeMagic(header) ? version : 1;
+      await this.#recover(error, 0, version > MAX_STREAM_VERSION && error.code === "unsupported");
+      if (window.available === 0 || beginsLikeMagic(window.bytes, window.at)) return this.#begin();
+      // The header is lost, and commands go on. Version 1 counts the bytes of DATA, so a wrong guess shows.
+      return { index: this.#segments++, version: guess, streamOffset, state: "open" };
     }
     window.at += STREAM_HEADER_BYTES;
     return { index: this.#segments++, version, streamOffset, state: "open" };
   }
 
-  /** The input, or the segment, stops where a command should begin or go on. */
-  #cutShort(segment: { state: Segment["state"] }, stop: "more" | "header"): void {
-    const { available, streamOffset } = this.#window;
-    const where = { streamOffset, commandIndex: this.#parser.nextIndex };
-    if (stop === "more" && available > 0) {
-      const sentence = `Cannot read command: the input ends after ${available} of ${this.#parser.wanted} bytes`;
-      throw new StreamError("truncated", sentence, { where });
+  #faultOfHeader(header: Uint8Array, version: number): StreamError | undefined {
+    const where = { streamOffset: this.#window.streamOffset };
+    const magic = header.subarray(0, STREAM_MAGIC.byteLength);
+    if (header.byteLength === 0)
+      return new StreamError("truncated", "Cannot read stream: the input is empty", { where });
+    if (compareBytes(magic, STREAM_MAGIC.subarray(0, magic.byteLength)) !== 0) {
+      const sentence = `Cannot read stream: there is no stream header${this.#segments > 0 ? " after END" : ""}`;
+      return new StreamError("corrupt", sentence, { where });
     }
-    if (this.#options.allowMissingEnd !== true) {
-      const found = stop === "header" ? "another stream header" : "the end of the input";
-      throw new StreamError("truncated", `Cannot read command: found ${found}, expected END first`, { where });
+    if (header.byteLength < STREAM_HEADER_BYTES) {
+      const sentence = `Cannot read stream header: ${header.byteLength} bytes, the format says ${STREAM_HEADER_BYTES}`;
+      return new StreamError("truncated", sentence, { where });
     }
+    if (version > MAX_STREAM_VERSION) {
+      const sentence = `Cannot read stream: version is ${version}, known are 1 to ${MAX_STREAM_VERSION}`;
+      return new StreamError("unsupported", sentence, { where });
+    }
+    return undefined;
+  }
+
+  #truncatedCommand(): StreamError {
+    const { available, streamOffset, bytes, at } = this.#window;
+    const sentence = `Cannot read command: the input ends after ${available} of ${this.#parser.wanted} bytes`;
+    const command = available >= 6 ? { command: commandWord(bytes[at + 4]! | (bytes[at + 5]! << 8)) } : {};
+    const where = { streamOffset, commandIndex: this.#parser.nextIndex, ...command };
+    return new StreamError("truncated", sentence, { where });
+  }
+
+  /** A segment stops between two commands. That END is lost too where the bytes before are is no news. */
+  async #endWithout(found: string, segment: OpenSegment): Promise<void> {
+    const { streamOffset } = this.#window;
     segment.state = "missing";
+    if (this.#options.allowMissingEnd === true || this.#damagedUpTo === streamOffset) return;
+    const where = { streamOffset, commandIndex: this.#parser.nextIndex };
+    const error = new StreamError("truncated", `Cannot read command: found ${found}, expected END first`, { where });
+    if (this.#options.recover === undefined) throw error;
+    this.#options.recover({ error, start: streamOffset, end: streamOffset });
+  }
+
+  /** Leaves out the command at the start of the window, or throws its error. */
+  async #skipCommand(error: StreamError): Promise<void> {
+    const parser = this.#parser;
+    if (error.code === "checksum") this.#resync.waste(parser.frameBytes);
+    parser.nextIndex++;
+    if (error === parser.fault && parser.frameIsSound) {
+      if (this.#options.recover === undefined) throw error;
+      const start = this.#window.streamOffset;
+      this.#window.at += parser.frameBytes;
+      this.#report(error, start);
+    } else await this.#recover(error, error.code === "checksum" ? parser.frameBytes : 0, false);
+    parser.maxCommandBytes = Math.min(this.#maxCommandBytes, this.#resync.affordable);
+  }
+
+  /** Nothing is left out: the command will be read again. */
+  #correctVersion(segment: OpenSegment, error: StreamError): void {
+    if (this.#options.recover === undefined) throw error;
+    segment.version = 1;
+    this.#parser.dataIsCounted = false;
+    this.#report(error, this.#window.streamOffset);
+  }
+
+  async #recover(error: StreamError, frame: number, headersOnly: boolean): Promise<void> {
+    if (this.#options.recover === undefined) throw error;
+    const start = this.#window.streamOffset;
+    await this.#resync.findNext(frame, headersOnly);
+    this.#report(error, start);
+  }
+
+  #report(error: StreamError, start: number): void {
+    this.#damagedUpTo = this.#window.streamOffset;
+    this.#options.recover!({ error, start, end: this.#damagedUpTo });
   }
 
   #progress(): void {
     this.#options.onProgress?.({ bytes: this.#window.streamOffset, commands: this.#parser.nextIndex });
   }
+}
+
+/** Most of the magic is there: the version behind it is probably a version. */
+function looksLikeMagic(header: Uint8Array): boolean {
+  let same = 0;
+  for (let i = 0; i < STREAM_MAGIC.byteLength; i++) if (header[i] === STREAM_MAGIC[i]) same++;
+  return same >= STREAM_MAGIC.byteLength - 3;
 }

@@ -1,7 +1,5 @@
 export { NodeCache } from "./cache.ts";
-export { checkExpectation, checkNode } from "./check.ts";
-export * from "./hash.ts";
-export type { NodeLimits } from "./limits.ts";
+export { checkExpectation, checkNode, type NodeLimits } from "./check.ts";
 export type {
   BlockTree,
   LeafSpan,

@@ -18,8 +18,7 @@ const sorted = fc
   .map((keys) => keys.sort(compareKeys));
 
 function treeOf(keys: readonly Key[]): BuiltTree {
-  const items = keys.map((key) => ({ key, data: Uint8Array.of(Number(key.objectid), Number(key.offset)) }));
-  return new BuiltTree(items, 3, 4096, 256n);
+  return new BuiltTree(keys.map((key) => ({ key, data: Uint8Array.of(Number(key.objectid), Number(key.offset)) })));
 }
 
 const hundred = Array.from({ length: 100 }, (_, at) => keyOf(BigInt(at), STRING_ITEM, 0n));
