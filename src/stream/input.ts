@@ -21,8 +21,13 @@ export type StreamInput =
 /** What is asked of a source at a time. Larger blocks leave the processor's cache before they are parsed. */
 const BLOCK_BYTES = 1024 * 1024;
 
-/** Room in front of a block for the command that the block before it left unfinished. Kernels write less than 192 KiB. */
-const HEADROOM_BYTES = 256 * 1024;
+/**
+ * Room in front of a block for the command that the block before it left unfinished. Kernels write less than 192 KiB.
+ *
+ * The odd 2 KiB: large arrays begin 16 bytes into a page, and processors whose copy instruction suffers from page aliasing (AMD's
+ * Zen 3 and 4) copy from the page cache to such a place at a sixth of their speed. The middle of a page is far from it.
+ */
+const HEADROOM_BYTES = 256 * 1024 + 2048;
 
 /** The first read is small: so are many streams. */
 const FIRST_BYTES = 128 * 1024;
