@@ -1,8 +1,15 @@
 export * from "./attributes.ts";
 export { AT_FDCWD, type Name, pathOf } from "./call.ts";
+export * from "./encoded.ts";
 export * from "./entries.ts";
 export * from "./file.ts";
+export * from "./file-ioctls.ts";
+export * from "./filesystem.ts";
+export * from "./lookup.ts";
 export { loadNative, type Native, type SyscallArgument } from "./native.ts";
 export type { SyscallName } from "./numbers.ts";
 export * from "./open.ts";
+export * from "./search.ts";
+export * from "./send.ts";
+export * from "./subvolume.ts";
 export * from "./xattr.ts";

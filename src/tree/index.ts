@@ -1,5 +1,7 @@
 export { NodeCache } from "./cache.ts";
-export { checkExpectation, checkNode, type NodeLimits } from "./check.ts";
+export { checkExpectation, checkNode } from "./check.ts";
+export * from "./hash.ts";
+export type { NodeLimits } from "./limits.ts";
 export type {
   BlockTree,
   LeafSpan,

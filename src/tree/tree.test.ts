@@ -18,7 +18,8 @@ const sorted = fc
   .map((keys) => keys.sort(compareKeys));
 
 function treeOf(keys: readonly Key[]): BuiltTree {
-  return new BuiltTree(keys.map((key) => ({ key, data: Uint8Array.of(Number(key.objectid), Number(key.offset)) })));
+  const items = keys.map((key) => ({ key, data: Uint8Array.of(Number(key.objectid), Number(key.offset)) }));
+  return new BuiltTree(items, 3, 4096, 256n);
 }
 
 const hundred = Array.from({ length: 100 }, (_, at) => keyOf(BigInt(at), STRING_ITEM, 0n));

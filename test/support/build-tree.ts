@@ -1,6 +1,7 @@
 import { encodeKey, type Key, packKey } from "../../src/format/key.ts";
 import { HEADER_BYTES, ITEM_HEADER_BYTES, KEY_POINTER_BYTES, NodeBlock, NodeHeader } from "../../src/format/node.ts";
-import { checkNode, type NodeLimits } from "../../src/tree/check.ts";
+import { checkNode } from "../../src/tree/check.ts";
+import type { NodeLimits } from "../../src/tree/limits.ts";
 import type { LogicalSource, NodeExpectation, TreeRoot } from "../../src/tree/source.ts";
 
 export interface BuiltItem {

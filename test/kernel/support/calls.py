@@ -10,6 +10,7 @@ BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
 BTRFS_IOC_SNAP_DESTROY = 0x5000940F
 BTRFS_IOC_SNAP_CREATE_V2 = 0x50009417
 BTRFS_IOC_ENCODED_WRITE = 0x40809440
+BTRFS_IOC_ENCODED_READ = 0x80809440
 BTRFS_SUBVOL_RDONLY = 2
 
 FALLOC_KEEP_SIZE = 1
@@ -34,6 +35,15 @@ def fallocate(path, mode, offset, length):
             _libc.fallocate(descriptor, mode, ctypes.c_longlong(offset), ctypes.c_longlong(length)),
             "fallocate",
         )
+    finally:
+        os.close(descriptor)
+
+
+def syncfs(path):
+    """Commits the filesystem that `path` is on, and no other."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _checked(_libc.syncfs(descriptor), "syncfs")
     finally:
         os.close(descriptor)
 
@@ -108,3 +118,24 @@ def encoded_write(path, offset, length, data, unencoded_length, unencoded_offset
         _ioctl(descriptor, BTRFS_IOC_ENCODED_WRITE, "=QQqQQQQII64x", *arguments)
     finally:
         os.close(descriptor)
+
+
+def encoded_read(path, offset):
+    """The stored bytes of the extent at `offset`, and what the kernel says of them (needs root)."""
+    buffer = ctypes.create_string_buffer(131072)
+    vector_buffer = ctypes.create_string_buffer(struct.pack("=QQ", ctypes.addressof(buffer), len(buffer)), 16)
+    form = "=QQqQQQQII64x"
+    arguments = bytearray(struct.pack(form, ctypes.addressof(vector_buffer), 1, offset, 0, 0, 0, 0, 0, 0))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        count = fcntl.ioctl(descriptor, BTRFS_IOC_ENCODED_READ, arguments)
+    finally:
+        os.close(descriptor)
+    _, _, _, _, length, unencoded_length, unencoded_offset, compression, _ = struct.unpack(form, arguments)
+    names = {number: name for name, number in ENCODED_COMPRESSION.items()}
+    return buffer.raw[:count], {
+        "length": length,
+        "unencodedLength": unencoded_length,
+        "unencodedOffset": unencoded_offset,
+        "algorithm": names.get(compression),
+    }

@@ -1,0 +1,61 @@
+import zlib from "node:zlib";
+import { allCodecs, type Codec, type CodecSide, type LoadOptions, zlibCodec, zstdCodec } from "./codec.ts";
+import { type Algorithm, MAX_EXTENT_BYTES } from "./options.ts";
+import { loadPortable } from "./portable.ts";
+import { checkPadding, decodeZlib } from "./zlib.ts";
+
+export type { Codec, Codecs } from "./codec.ts";
+export { type Algorithm, type DecodeOptions, type EncodeOptions, MAX_EXTENT_BYTES } from "./options.ts";
+
+export const loadCodec: CodecSide["loadCodec"] = async (algorithm, options) => load(algorithm, options);
+
+export const loadCodecs: CodecSide["loadCodecs"] = async (options) => {
+  const [zlib, lzo, zstd] = await Promise.all([load("zlib", options), load("lzo", options), load("zstd", options)]);
+  return allCodecs({ zlib, lzo, zstd });
+};
+
+async function load(algorithm: Algorithm, { portable = false }: LoadOptions = {}): Promise<Codec> {
+  return (portable ? undefined : NATIVE[algorithm]) ?? loadPortable(algorithm);
+}
+
+/** One chunk takes a whole extent: with smaller ones, Node joins them. */
+const CHUNK = { chunkSize: MAX_EXTENT_BYTES };
+
+const decodeNative: Codec["decode"] = (input, output, options) => {
+  let data: Uint8Array;
+  let end: number;
+  try {
+    // With `info` comes the engine, which knows where the stream ended; the types do not say so.
+    const { buffer, engine } = zlib.inflateSync(input, {
+      ...CHUNK,
+      maxOutputLength: Math.max(1, output.byteLength),
+      info: true,
+    }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };
+    data = buffer;
+    end = engine.bytesWritten;
+  } catch {
+    // Longer than wanted, or damaged: what the kernel makes of it, and what is wrong, is for our own decoder to say.
+    return decodeZlib(input, output, options);
+  }
+  if (data.byteLength > output.byteLength) return decodeZlib(input, output, options);
+  output.set(data);
+  if (options.strict === true || options.warn !== undefined) checkPadding("zlib", input, end, options);
+  return data.byteLength;
+};
+
+/** What the host brings. Native zstd came with Node 22.15. */
+const NATIVE: Readonly<Record<Algorithm, Codec | undefined>> = {
+  lzo: undefined,
+  zlib: zlibCodec("native", (data, level) => zlib.deflateSync(data, { ...CHUNK, level }), decodeNative),
+  zstd:
+    typeof zlib.zstdDecompressSync === "function" && typeof zlib.zstdCompressSync === "function"
+      ? zstdCodec("native", {
+          compress: (data, level) =>
+            zlib.zstdCompressSync(data, {
+              ...CHUNK,
+              params: { [zlib.constants.ZSTD_c_compressionLevel]: level },
+            }),
+          decompress: (frame, capacity) => zlib.zstdDecompressSync(frame, { ...CHUNK, maxOutputLength: capacity }),
+        })
+      : undefined,
+};
