@@ -4,8 +4,12 @@ import { defineConfig } from "vitest/config";
 const resolve = { conditions: ["source"] };
 const ssr = { resolve: { conditions: ["source", "node"], externalConditions: ["node"] } };
 
+// For .ci/run and test:nodes, which count what ran.
+const report = process.env.BTRKIT_TEST_REPORT;
+
 export default defineConfig({
   test: {
+    reporters: report ? ["default", ["json", { outputFile: report }]] : ["default"],
     projects: [
       {
         resolve,
