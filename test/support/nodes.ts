@@ -9,7 +9,8 @@ const NODE_BYTES = 4096;
 
 /** Tree blocks of a filesystem that the kernel wrote: `test/fixtures/make-nodes.py` makes them. */
 export function realNodes(): NodeBlock[] {
-  const all = gunzipSync(readFileSync(resolve(import.meta.dirname, "../fixtures/nodes.bin.gz")));
+  // Not a Buffer, whose slice() does not copy.
+  const all = Uint8Array.from(gunzipSync(readFileSync(resolve(import.meta.dirname, "../fixtures/nodes.bin.gz"))));
   return Array.from(
     { length: all.byteLength / NODE_BYTES },
     (_, index) => new NodeBlock(all.subarray(index * NODE_BYTES, (index + 1) * NODE_BYTES)),
