@@ -51,6 +51,19 @@ for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange }] of Ob
       );
     });
 
+    test("long pieces, which are folded, give what the definition gives at every edge", () => {
+      const bytes = Uint8Array.from({ length: 300_000 }, (_, index) => Math.imul(index, 2654435761) >>> 23);
+      const edges = [16 * 1024, 128 * 1024, 128 * 1024 + 16 * 1024, 256 * 1024].flatMap((edge) => [
+        edge - 1,
+        edge,
+        edge + 1,
+      ]);
+      for (const length of [...edges, 16 * 1024 + 63, 20_000, 49_152, 99_999, 299_990]) {
+        const data = bytes.subarray(length % 7, (length % 7) + length);
+        expect(crc32cRaw(length, data)).toBe(slowRaw(length, data));
+      }
+    });
+
     test("a value goes on from the value before, and two values combine", () => {
       fc.assert(
         fc.property(

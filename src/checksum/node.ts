@@ -2,6 +2,7 @@ import crypto from "node:crypto";
 import { createRequire } from "node:module";
 import { checksumLoader, type Digest, putU32 } from "./checksum.ts";
 import { rawRange } from "./crc32c.ts";
+import { FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
 import { loadBlake2b } from "./hash-wasm.ts";
 import type { ChecksumSide } from "./interface.ts";
 import { checkRange } from "./range.ts";
@@ -28,6 +29,10 @@ function findNative(): NativeCrc32c | false {
 }
 
 function raw(seed: number, bytes: Uint8Array, start: number, end: number): number {
+  return end - start < FOLD_FROM ? shortRaw(seed, bytes, start, end) : foldedRange(seed, bytes, start, end, shortRaw);
+}
+
+function shortRaw(seed: number, bytes: Uint8Array, start: number, end: number): number {
   if (end - start < NATIVE_FROM) return rawRange(seed, bytes, start, end);
   native ??= findNative();
   if (native === false) return rawRange(seed, bytes, start, end);
