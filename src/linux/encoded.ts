@@ -1,9 +1,16 @@
 import { constants } from "node:fs";
 import { BtrfsError, EncodedIoError } from "../errors.ts";
-import type { EncodedIo, EncodedReader, EncodedWriter } from "../format/encoded-io.ts";
+import {
+  ENCODED_NONE,
+  type EncodedIo,
+  type EncodedReader,
+  type EncodedWriter,
+  MAX_ENCODED_BYTES,
+} from "../format/encoded-io.ts";
 import { fstatfs, isBtrfs, statx } from "./attributes.ts";
 import { refusal, whereOf } from "./call.ts";
 import { errnoName } from "./errno.ts";
+import { fsyncAsync } from "./file.ts";
 import { describe } from "./ioctl.ts";
 import type { Native } from "./native.ts";
 import { ENCODED_READ, ENCODED_WRITE, type Request } from "./requests.ts";
@@ -22,8 +29,9 @@ const HELP: Readonly<Record<string, string>> = {
 /**
  * `BTRFS_IOC_ENCODED_READ` as it is: the stored bytes of the extent at `offset`.
  *
- * Never ask inside the last sector of an inline extent, behind its data: up to Linux 6.18 at least, the kernel answers
- * with foreign bytes there. `LiveFile` knows.
+ * Two traps, up to Linux 6.18 at least, that `LiveFile` keeps away from: behind the data of an inline extent, inside its
+ * sector, the kernel answers with foreign bytes; and it writes out dirty pages for 128 KiB only, but reports a hole up to
+ * its end, so that data written there a moment ago reads as zeros.
  *
  * @throws {EncodedIoError} ENOBUFS when a compressed extent is larger than `target`, EIO for checksums, EPERM without
  * root, ENOTTY on other filesystems and before Linux 5.18.
@@ -120,7 +128,9 @@ function refuse(native: Native, fd: number, request: Request, errno: number, off
  *
  * Reads ask the kernel, except behind the data of an inline extent, where it would hand out foreign bytes: there the
  * answer is a hole up to the end of the sector, as that of an image. That takes a second look at the start of the file
- * for offsets inside the first sector; a file that is changed at that very moment may be seen between two states.
+ * for offsets inside the first sector. A hole of more than 128 KiB is asked for again after a flush, because the first
+ * answer may leave out data that is not written yet. A file that is changed at that very moment may be seen between two
+ * states.
  */
 export class LiveFile implements EncodedReader, EncodedWriter {
   readonly fd: number;
@@ -152,6 +162,10 @@ export class LiveFile implements EncodedReader, EncodedWriter {
       const tail = await this.#inlineTail(offset);
       if (tail > 0n) return zeroes(offset, target, tail);
     }
+    const answer = await encodedReadAsync(this.#native, this.fd, offset, target);
+    const flushed = MAX_ENCODED_BYTES - Number(BigInt.asUintN(64, offset) % this.#sectorSize);
+    if (answer.compression !== ENCODED_NONE || answer.byteLength <= flushed) return answer;
+    await fsyncAsync(this.#native, this.fd);
     return encodedReadAsync(this.#native, this.fd, offset, target);
   }
 
@@ -163,7 +177,7 @@ export class LiveFile implements EncodedReader, EncodedWriter {
   async #inlineTail(offset: bigint): Promise<bigint> {
     const size = statx(this.#native, this.fd, undefined).size;
     if (offset >= size) return 0n;
-    const first = await encodedReadAsync(this.#native, this.fd, 0n, new Uint8Array(131072));
+    const first = await encodedReadAsync(this.#native, this.fd, 0n, new Uint8Array(MAX_ENCODED_BYTES));
     if (first.length > offset) return 0n;
     if (size <= this.#sectorSize) return size - offset;
     return this.#sectorSize - offset;
