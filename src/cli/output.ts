@@ -56,6 +56,13 @@ function isTerminal(fd: number): boolean {
 
 export const stderrIsTerminal = (): boolean => isTerminal(STDERR);
 
+/** `say` for a line that holds bytes of a name. */
+export function sayBytes(head: string, bytes: Uint8Array): void {
+  try {
+    writeSync(STDERR, Buffer.concat([Buffer.from(head), bytes, Buffer.from("\n")]));
+  } catch {}
+}
+
 /** One line to standard error, at once. A closed or full one is no reason to fail. */
 export function say(line: string): void {
   try {

@@ -31,6 +31,8 @@ export interface Leniency {
   readonly allowUnknownCommands?: boolean;
   /** Pass on attributes with a number that no protocol version has. */
   readonly allowUnknownAttributes?: boolean;
+  /** Pass on commands whose attributes are absent, or have another size than their type: the caller checks them. */
+  readonly uncheckedAttributes?: boolean;
 }
 
 /** Why filling a batch stopped. */
@@ -66,6 +68,8 @@ export class CommandParser {
   /** After `fault`: length of the whole command in bytes as its header says, and whether its checksum vouches for that. */
   frameBytes = 0;
   frameIsSound = false;
+  /** After `fault`: number of the attribute that is at fault, where it is one. */
+  faultyAttribute: number | undefined;
   /** After `fault`: the version of the segment is probably 1. */
   dataIsCounted = false;
   /** Longer ones are a fault. May change between two calls of `fill`. */
@@ -74,12 +78,14 @@ export class CommandParser {
   readonly #checksums: boolean;
   readonly #unknownCommands: boolean;
   readonly #unknownAttributes: boolean;
+  readonly #unchecked: boolean;
 
   constructor(leniency: Leniency, maxCommandBytes: number) {
     this.maxCommandBytes = maxCommandBytes;
     this.#checksums = leniency.ignoreChecksums !== true;
     this.#unknownCommands = leniency.allowUnknownCommands === true;
     this.#unknownAttributes = leniency.allowUnknownAttributes === true;
+    this.#unchecked = leniency.uncheckedAttributes === true;
   }
 
   /** Moves complete and sound commands from the window into the batch. */
@@ -139,7 +145,7 @@ export class CommandParser {
       if (value + size > stop) return this.#overrun(window, length, attribute, value + size - start);
       if (attribute === 0 || attribute > MAX_ATTRIBUTE) {
         if (!this.#unknownAttributes) return this.#unknownAttribute(window, attribute);
-      } else {
+      } else if (!this.#unchecked) {
         const expected = ATTRIBUTE_SIZES[attribute]!;
         if (expected >= 0 && expected !== size) return this.#badSize(window, attribute, size, expected);
         const slot = known ? SLOTS[type * 64 + attribute]! : NO_SLOT;
@@ -149,6 +155,7 @@ export class CommandParser {
       batch.addAttribute(attribute, value, size);
       at = value + size;
     }
+    if (this.#unchecked && known) return true;
     if (!known) return this.#unknownCommands || this.#unknownCommand(window, type);
     const missing = REQUIRED_SLOTS[type]! & ~seen;
     return missing === 0 || this.#missing(window, type, missing);
@@ -233,6 +240,7 @@ export class CommandParser {
     });
     this.frameBytes = COMMAND_HEADER_BYTES + window.view.getUint32(window.at, true);
     this.frameIsSound = frameIsSound;
+    this.faultyAttribute = attribute;
     return "fault";
   }
 }

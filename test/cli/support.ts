@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { resolve } from "node:path";
 
-const BIN = resolve(import.meta.dirname, "../../dist/cli/bin.js");
+export const BIN = resolve(import.meta.dirname, "../../dist/cli/bin.js");
 
 export interface Ran {
   readonly stdout: Buffer;

@@ -1,0 +1,20 @@
+import { BtrfsError } from "../errors.ts";
+
+const MAX_U64 = 2n ** 64n - 1n;
+
+/**
+ * A count as btrfs-progs reads it: decimal, `0x` hexadecimal, or octal after a `0`.
+ *
+ * @throws {BtrfsError} with the sentence of btrfs-progs.
+ */
+export function parseCount(text: string): number {
+  const found = /^\s*\+?(0[xX][0-9a-fA-F]+|[0-9]+)$/.exec(text);
+  if (/^\s*-/.test(text)) throw new BtrfsError("limit", `${text}: negative value is invalid`);
+  const digits = found?.[1];
+  if (digits === undefined || /^0[0-7]*[89]/.test(digits)) {
+    throw new BtrfsError("limit", `${text} is not a valid numeric value`);
+  }
+  const value = BigInt(/^0[0-7]/.test(digits) ? `0o${digits}` : digits);
+  if (value >= MAX_U64) throw new BtrfsError("limit", `${text} is too large`);
+  return Number(value);
+}

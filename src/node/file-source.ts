@@ -1,0 +1,91 @@
+import { close, closeSync, fstatSync, open as openCallback, read as readCallback } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BtrfsError } from "../errors.ts";
+import type { PullSource } from "../stream/input.ts";
+import { hostError } from "./host-error.ts";
+
+const STDIN = 0;
+
+/** A file, pipe or device, read from where it stands to its end; the thread pool reads while the caller computes. */
+export class FileSource implements PullSource {
+  /** For errors: the path, or `standard input`. */
+  readonly name: string;
+  /** In bytes, where the host knows it: regular files. */
+  readonly size: number | undefined;
+  readonly #fd: number;
+  #reading: Promise<number> | undefined;
+
+  private constructor(fd: number, name: string, size: number | undefined) {
+    this.#fd = fd;
+    this.name = name;
+    this.size = size;
+  }
+
+  /**
+   * @param path `-` is standard input.
+   * @throws {BtrfsError} what the host refused; `kind` for a directory.
+   */
+  static async open(path: string, signal?: AbortSignal): Promise<FileSource> {
+    const name = path === "-" ? "standard input" : path;
+    const fd = path === "-" ? STDIN : await openForReading(path, signal);
+    const stat = fstatSync(fd);
+    if (stat.isDirectory()) {
+      if (fd !== STDIN) closeSync(fd);
+      throw new BtrfsError("kind", `Cannot read ${name}: it is a directory, expected a file or a pipe`);
+    }
+    return new FileSource(fd, name, stat.isFile() ? stat.size : undefined);
+  }
+
+  read(target: Uint8Array): Promise<number> {
+    this.#reading = this.#read(target);
+    return this.#reading;
+  }
+
+  async #read(target: Uint8Array): Promise<number> {
+    for (;;) {
+      try {
+        return await readSome(this.#fd, target);
+      } catch (error) {
+        // Someone else made our end non-blocking, and the writer is slow.
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw hostError(error, "read", this.name);
+        await sleep(2);
+      }
+    }
+  }
+
+  /** Closes as soon as a read that is under way has ended; doesn't wait for that. Standard input stays open. */
+  close(): void {
+    if (this.#fd === STDIN) return;
+    const closed = () => close(this.#fd, () => {});
+    if (this.#reading === undefined) closed();
+    else this.#reading.then(closed, closed);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** On a thread of the pool, as a FIFO opens when its writer comes. */
+function openForReading(path: string, signal?: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const stop = () => reject(signal!.reason);
+    signal?.addEventListener("abort", stop, { once: true });
+    openCallback(path, "r", (error, fd) => {
+      signal?.removeEventListener("abort", stop);
+      if (error) reject(hostError(error, "open", path));
+      else if (signal?.aborted) closeSync(fd);
+      else resolve(fd);
+    });
+  });
+}
+
+function readSome(fd: number, target: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    readCallback(fd, target, 0, target.byteLength, null, (error, count) => {
+      if (error) reject(error);
+      else resolve(count);
+    });
+  });
+}

@@ -1,0 +1,3 @@
+export { type DumpOptions, dumpStream } from "./dump.ts";
+export { commandToJson } from "./json-lines.ts";
+export { type TimeZone, UTC, type ZoneSpan } from "./local-time.ts";

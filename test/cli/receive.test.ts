@@ -1,0 +1,95 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { expect, test } from "vitest";
+import { commandOf, END, stream } from "../support/raw-stream.ts";
+import { BIN, btrkit } from "./support.ts";
+
+const STREAMS = resolve(import.meta.dirname, "../fixtures/streams");
+const file = join(STREAMS, "full-v2.stream");
+const golden = readFileSync(join(STREAMS, "full-v2.dump"));
+const UTC = { env: { TZ: "UTC" } };
+
+test("receive --dump prints the dump of a file, of standard input, and with options in any order", () => {
+  for (const args of [
+    ["--dump", "-f", file],
+    ["-vvf", file, "--dump"],
+    ["--du", `-f${file}`, "-E", "0", "-q"],
+  ]) {
+    expect(btrkit(["receive", ...args], UTC)).toMatchObject({ stdout: golden, stderr: "", status: 0 });
+  }
+  const input = readFileSync(file);
+  for (const args of [["--dump"], ["--dump", "-f", "-"]]) {
+    expect(btrkit(["receive", ...args], { ...UTC, input })).toMatchObject({ stdout: golden, status: 0 });
+  }
+});
+
+test("a damaged stream is exit status 1, in the words of btrfs-progs", () => {
+  const input = readFileSync(file).subarray(0, -3);
+  const { stdout, stderr, status } = btrkit(["receive", "--dump"], { ...UTC, input });
+  expect(stdout.equals(golden)).toBe(true);
+  expect(stderr).toBe(
+    "ERROR: short read from stream: expected 10 read 7\nERROR: failed to dump the send stream: Input/output error\n",
+  );
+  expect(status).toBe(1);
+});
+
+test.each([
+  [["--dump", "-f", "/does/not/exist"], "ERROR: cannot open /does/not/exist: no such file or directory\n"],
+  [["--dump", "-f", "/"], "ERROR: cannot read /: it is a directory, expected a file or a pipe\n"],
+  [["--dump", "-E", "x"], "ERROR: x is not a valid numeric value\n"],
+  [["--dump", "-E", "-1"], "ERROR: -1: negative value is invalid\n"],
+  [["/mnt"], "ERROR: cannot receive: it is not supported yet, only --dump is\n"],
+])("%j says what is wrong, and is exit status 1", (args, stderr) => {
+  expect(btrkit(["receive", ...args])).toMatchObject({ stderr, status: 1 });
+});
+
+test("receive --help does not promise what is not there", () => {
+  const help = btrkit(["receive", "--help"]).stdout.toString();
+  expect(help).toContain("usage: btrkit receive --dump [options]");
+  expect(help).toContain("Receiving into a filesystem is not there yet");
+});
+
+test("--format jsonl prints one object for each command", () => {
+  const { stdout, status } = btrkit(["receive", "--dump", "--format", "jsonl", "--data", "-f", file]);
+  const lines = stdout.toString().trimEnd().split("\n");
+  const objects = lines.map((line) => JSON.parse(line) as { index: number; command: string });
+  expect(status).toBe(0);
+  expect(objects.map(({ index }) => index)).toEqual(objects.map((_, index) => index));
+  // Each command but END is in the text, too, one line each but for line breaks in values.
+  const inText = golden.toString("latin1").match(/^[a-z_]+ +\.\//gm);
+  expect(objects.map(({ command }) => command)).toEqual([...inText!.map((head) => head.split(" ")[0]), "end"]);
+});
+
+test("--format jsonl names the place of a fault", () => {
+  const input = stream(1, commandOf(1, 11, [[15, "a"]]), commandOf(1, 17, [[15, "b"]]), END);
+  const { stdout, stderr, status } = btrkit(["receive", "--dump", "--format=jsonl"], { input });
+  expect(stdout.toString()).toContain('"command":"unlink"');
+  expect(stderr).toMatch(/^ERROR: cannot read command: .*stream offset 32, command 1, TRUNCATE/);
+  expect(status).toBe(1);
+});
+
+test("a reader that goes away is no error", async () => {
+  const big = stream(1, ...Array.from({ length: 20_000 }, (_, i) => commandOf(1, 11, [[15, `file-${i}`]])), END);
+  const child = spawn(process.execPath, [BIN, "receive", "--dump"], { stdio: ["pipe", "pipe", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (text) => (stderr += text));
+  child.stdin.on("error", () => {});
+  child.stdin.end(big);
+  await once(child.stdout, "data");
+  child.stdout.destroy();
+  const [status] = await once(child, "exit");
+  expect(status).toBe(141);
+  expect(stderr).toBe("");
+});
+
+test("a signal ends it by that signal, though the input never comes", async () => {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    const child = spawn(process.execPath, [BIN, "receive", "--dump"], { stdio: ["pipe", "pipe", "pipe"] });
+    child.stdin.write(stream(1, commandOf(1, 11, [[15, "a"]])));
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    child.kill(signal);
+    expect(await once(child, "exit")).toEqual([null, signal]);
+  }
+});
