@@ -63,7 +63,7 @@ const STRUCTS = {
 };
 
 const SYSCALLS =
-  `read close ioctl pread64 pwrite64 fcntl flock fsync fdatasync ftruncate fchmod fstatfs setxattr lsetxattr
+  `read close lseek ioctl pread64 pwrite64 fcntl flock fsync fdatasync ftruncate fchmod fstatfs setxattr lsetxattr
   fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr getdents64
   openat mkdirat mknodat fchownat unlinkat linkat symlinkat readlinkat fchmodat utimensat fallocate pipe2 syncfs renameat2
   copy_file_range statx openat2`
@@ -109,7 +109,8 @@ return 0; }
 `;
 
 /** 64-bit platforms see these names of the shared table under others. */
-const GENERIC_NAMES = "#define __BITS_PER_LONG 64\n#define __NR_pread64 67\n#define __NR_pwrite64 68\n";
+const GENERIC_NAMES =
+  "#define __BITS_PER_LONG 64\n#define __NR_lseek 62\n#define __NR_pread64 67\n#define __NR_pwrite64 68\n";
 
 function run(source) {
   const dir = mkdtempSync(join(tmpdir(), "btrkit-abi-"));

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { viewOf } from "../bytes/bytes.ts";
 import { nested, s64, struct, u16, u32, u64 } from "../bytes/struct.ts";
-import { AT_FDCWD, type CallContext, call, check, cString, type Name, procPath } from "./call.ts";
+import { AT_FDCWD, type CallContext, call, check, cString, type Name, procPath, scratch } from "./call.ts";
 import { errnoOf } from "./errno.ts";
 import type { Native } from "./native.ts";
 import { close, O_PATH, openat } from "./open.ts";
@@ -68,7 +68,7 @@ export function utimensat(
   name: Name | undefined,
   times: { atime?: Timestamp | undefined; mtime?: Timestamp | undefined },
 ): void {
-  const args = new Uint8Array(2 * Timespec.byteLength);
+  const args = scratch(2 * Timespec.byteLength);
   [times.atime, times.mtime].forEach((time, index) => {
     const view = new Timespec(viewOf(args), index * Timespec.byteLength);
     view.sec = time?.sec ?? 0n;
@@ -139,7 +139,7 @@ export const STATX_SUBVOL = 0x8000;
 
 /** Type, mode, owner, size, times and more of a name, or of the open file. The answer reads its fields where the kernel wrote them. */
 export function statx(native: Native, fd: number, name: Name | undefined): InstanceType<typeof Statx> {
-  const buffer = new Uint8Array(Statx.byteLength);
+  const buffer = scratch(Statx.byteLength); // the kernel fills all of it
   const path = name === undefined ? NOTHING : cString(name);
   const flags = name === undefined ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW;
   const wanted = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID | STATX_SUBVOL;
@@ -171,7 +171,7 @@ export const BTRFS_SUPER_MAGIC = 0x9123683en;
 
 /** Type and space of the filesystem that the open file lies on. */
 export function fstatfs(native: Native, fd: number): InstanceType<typeof Statfs> {
-  const buffer = new Uint8Array(Statfs.byteLength);
+  const buffer = scratch(Statfs.byteLength);
   call(native, "fstatfs", [fd, buffer], { act: "read filesystem attributes", fd });
   return new Statfs(viewOf(buffer));
 }

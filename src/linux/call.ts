@@ -121,9 +121,18 @@ export function cString(name: Name): Uint8Array {
       `Cannot use name ${JSON.stringify(displayName(name))}: byte ${nul} is NUL, which ends a name`,
     );
   }
-  const terminated = new Uint8Array(bytes.byteLength + 1);
+  const terminated = scratch(bytes.byteLength + 1);
   terminated.set(bytes);
+  terminated[bytes.byteLength] = 0;
   return terminated;
+}
+
+/**
+ * Memory for a small argument, not cleared. It comes out of Node's pool: memory of its own would cost as much as a
+ * system call does.
+ */
+export function scratch(length: number): Uint8Array {
+  return Buffer.allocUnsafe(length);
 }
 
 /** The bytes before the first NUL, or all of them: a copy. */

@@ -1,4 +1,5 @@
 import { constants } from "node:fs";
+import { viewOf } from "../bytes/bytes.ts";
 import { BtrfsError, EncodedIoError } from "../errors.ts";
 import {
   ENCODED_NONE,
@@ -8,7 +9,7 @@ import {
   MAX_ENCODED_BYTES,
 } from "../format/encoded-io.ts";
 import { fstatfs, isBtrfs, statx } from "./attributes.ts";
-import { refusal, whereOf } from "./call.ts";
+import { refusal, scratch, whereOf } from "./call.ts";
 import { errnoName } from "./errno.ts";
 import { fsyncAsync } from "./file.ts";
 import { describe } from "./ioctl.ts";
@@ -75,8 +76,8 @@ export async function encodedWriteAsync(native: Native, fd: number, io: EncodedI
 
 /** The argument and its one iovec in one piece of memory; the data is held by the caller of the kernel. */
 function argumentsFor(native: Native, offset: bigint, data: Uint8Array, io?: EncodedIo): Uint8Array {
-  const memory = new Uint8Array(EncodedIoArgs.byteLength + Iovec.byteLength);
-  const view = new DataView(memory.buffer);
+  const memory = scratch(EncodedIoArgs.byteLength + Iovec.byteLength).fill(0);
+  const view = viewOf(memory);
   const args = new EncodedIoArgs(view);
   const iovec = new Iovec(view, EncodedIoArgs.byteLength);
   iovec.base = native.addressOf(data);
@@ -100,7 +101,7 @@ function fits(stored: bigint, value: bigint, what: string): bigint {
 }
 
 function answerOf(native: Native, fd: number, result: number, memory: Uint8Array): EncodedAnswer {
-  const args = new EncodedIoArgs(new DataView(memory.buffer));
+  const args = new EncodedIoArgs(viewOf(memory));
   if (result < 0) refuse(native, fd, ENCODED_READ, -result, args.offset);
   if (args.reserved.some((byte) => byte !== 0)) {
     throw new EncodedIoError("EOPNOTSUPP", "Cannot use encoded data: the kernel tells more of it than is known here");

@@ -12,4 +12,5 @@ export * from "./open.ts";
 export * from "./search.ts";
 export * from "./send.ts";
 export * from "./subvolume.ts";
+export * from "./walk.ts";
 export * from "./xattr.ts";

@@ -19,8 +19,11 @@ export interface Native {
   addressOf(memory: Uint8Array): bigint;
 }
 
-/** Foreign calls in flight at once; koffi refuses more than 256, and the libuv pool has 4 threads unless told otherwise. */
-const MAX_IN_FLIGHT = 64;
+/**
+ * Foreign calls in flight at once. The libuv pool has 4 threads unless told otherwise, and koffi keeps 8 stacks: a call
+ * beyond those maps one of its own, which makes it several times as slow.
+ */
+const MAX_IN_FLIGHT = 8;
 
 /** Names under which the C library is found where the program itself does not export it. */
 const C_LIBRARIES = ["libc.so.6", "libc.so", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"];

@@ -2,6 +2,7 @@
 export const X64 = {
   read: 0,
   close: 3,
+  lseek: 8,
   ioctl: 16,
   pread64: 17,
   pwrite64: 18,
@@ -80,6 +81,7 @@ export const GENERIC: SyscallNumbers = {
   close: 57,
   pipe2: 59,
   getdents64: 61,
+  lseek: 62,
   read: 63,
   pread64: 67,
   pwrite64: 68,

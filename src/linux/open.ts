@@ -1,7 +1,8 @@
 import { constants, readFileSync } from "node:fs";
+import { viewOf } from "../bytes/bytes.ts";
 import { struct, u64 } from "../bytes/struct.ts";
 import { BtrfsError, KernelError } from "../errors.ts";
-import { AT_FDCWD, call, check, cString, displayName, type Name, untilNul } from "./call.ts";
+import { AT_FDCWD, call, check, cString, displayName, type Name, scratch, untilNul } from "./call.ts";
 import { errnoOf } from "./errno.ts";
 import type { Native } from "./native.ts";
 
@@ -44,8 +45,8 @@ export function openat2(
   name: Name,
   how: { flags: number; mode?: number; resolve: number },
 ): number {
-  const args = new Uint8Array(OpenHow.byteLength);
-  const view = new OpenHow(new DataView(args.buffer));
+  const args = scratch(OpenHow.byteLength);
+  const view = new OpenHow(viewOf(args));
   view.flags = BigInt(how.flags | O_CLOEXEC);
   view.mode = BigInt(how.mode ?? 0);
   view.resolve = BigInt(how.resolve);
@@ -121,6 +122,8 @@ export function splitPath(path: Name): Uint8Array[] {
   return components;
 }
 
+const SEEK_SET = 0;
+
 function isDots(component: Uint8Array): boolean {
   return component.byteLength <= 2 && component.every((byte) => byte === 0x2e);
 }
@@ -170,10 +173,12 @@ export interface DirectoryEntry {
   readonly name: Uint8Array;
 }
 
-/** The entries of an open directory from where it stands, without `.` and `..`. */
+/** The entries of an open directory, without `.` and `..`, in the order of the filesystem. */
 export function* readDirectory(native: Native, directory: number): Generator<DirectoryEntry> {
   const buffer = new Uint8Array(32768);
   const view = new DataView(buffer.buffer);
+  // Also for a directory just opened: btrfs shows what was there when it was opened or rewound.
+  call(native, "lseek", [directory, 0, SEEK_SET], { act: "list directory", fd: directory });
   for (;;) {
     const args = [directory, buffer, buffer.byteLength];
     const end = call(native, "getdents64", args, { act: "list directory", fd: directory });

@@ -64,9 +64,9 @@ async function send(native: Native, subvolume: number, output: number, options: 
   await inTurn(() => ioctlAsync(native, subvolume, SEND, bytesOf(args), { act: "send subvolume", help: HELP }, memory));
 }
 
-// A send occupies a thread of the libuv pool until its reader has taken all; some threads have to be left for that reader.
+// A send occupies a thread of the libuv pool until its reader has taken all; some threads, and calls in flight, have to be left for that reader.
 const poolSize = Number(process.env.UV_THREADPOOL_SIZE ?? 4) || 4;
-const MAX_SENDS = Math.max(1, poolSize - 2);
+const MAX_SENDS = Math.max(1, Math.min(4, poolSize - 2));
 const waiting: (() => void)[] = [];
 let running = 0;
 

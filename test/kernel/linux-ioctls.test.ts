@@ -322,6 +322,37 @@ describe.skipIf(reason !== undefined)(
       }
     });
 
+    test("a walk meets every name once, also those made after the directory was opened, and again on the next walk", () => {
+      linux.createSubvolume(native, top, "walked");
+      const walked = opened("walked");
+      mkdirSync(scratch.path("walked/b/c"), { recursive: true });
+      linux.symlinkat(native, "b", walked, "a");
+      linux.mknodat(native, walked, Uint8Array.of(0xff), constants.S_IFREG | 0o600);
+      for (let index = 0; index < 1000; index++) {
+        linux.mknodat(
+          native,
+          walked,
+          `b/c/a long enough name to need more than one call ${index}`,
+          constants.S_IFIFO | 0o600,
+        );
+      }
+      linux.setXattr(native, walked, "b/c", "user.deep", Uint8Array.of(1));
+      for (const round of [1, 2]) {
+        const found = [...linux.walk(native, walked)].map(({ path }) => Buffer.from(path).toString("latin1"));
+        expect([round, found.length]).toEqual([round, 1004]);
+        expect(found.slice(0, 4)).toEqual(["a", "b", "b/c", "b/c/a long enough name to need more than one call 0"]);
+        expect(found.at(-1)).toBe("\u00ff");
+      }
+      for (const { path, directory, name, stat } of linux.walk(native, walked)) {
+        if (text(path) !== "b/c") continue;
+        expect(linux.listXattrs(native, directory, name).map(text)).toEqual(["user.deep"]);
+        expect(stat.mode & constants.S_IFMT).toBe(constants.S_IFDIR);
+      }
+      const before = readdirSync("/proc/self/fd").length;
+      for (const { path } of linux.walk(native, walked)) if (text(path) === "b/c") break;
+      expect(readdirSync("/proc/self/fd")).toHaveLength(before);
+    });
+
     test("another filesystem is named as the reason", () => {
       const fd = openSync("/proc", "r");
       try {

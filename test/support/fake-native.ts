@@ -20,7 +20,7 @@ export class FakeNative implements Native {
   }
 
   call(name: SyscallName, args: readonly SyscallArgument[]): number {
-    this.calls.push({ name, args: args.map((arg) => (arg instanceof Uint8Array ? arg.slice() : arg)) });
+    this.calls.push({ name, args: args.map((arg) => (arg instanceof Uint8Array ? Uint8Array.from(arg) : arg)) });
     const answer = this.answers[name] ?? -38;
     return typeof answer === "number" ? answer : answer(args, this);
   }
