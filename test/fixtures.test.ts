@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { goldenDump, snapshotTree, streamBytes, streamFixtures } from "./support.ts";
+import {
+  encodedAnswers,
+  goldenDump,
+  imageFixtures,
+  imageSource,
+  imageTree,
+  snapshotTree,
+  streamBytes,
+  streamFixtures,
+} from "./support.ts";
 
 const streams = streamFixtures();
 
@@ -25,4 +34,18 @@ test("the fixtures hold every command of protocols 1 and 2 that a kernel sends",
       .split(" ")
       .sort(),
   );
+});
+
+test.each(imageFixtures())("image $name has its devices, each with a superblock, and a tree of its names", (image) => {
+  for (let device = 1; device <= image.devices; device++) {
+    const source = imageSource(image.name, device);
+    const superblock = Buffer.alloc(4096);
+    source.readSync!(64 << 10, superblock);
+    expect(superblock.toString("latin1", 64, 72)).toBe("_BHRfS_M");
+    // dev_item.devid
+    expect(superblock.readBigUInt64LE(201)).toBe(BigInt(device));
+  }
+  const paths = new Set(imageTree(image.name).map((entry) => entry.path));
+  for (const subvolume of image.subvolumes) expect(paths).toContain(subvolume.path);
+  if (image.encoded) expect(encodedAnswers(image.name).some((answer) => (answer.compression ?? 0) > 0)).toBe(true);
 });

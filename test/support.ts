@@ -1,5 +1,8 @@
-import { readFileSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import type { ByteSource } from "../src/device/source.ts";
+import { BtrfsError } from "../src/errors.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
 
@@ -77,4 +80,103 @@ export function parseTree(lines: string): TreeEntry[] {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
+}
+
+/** One filesystem of test/fixtures/images. */
+export interface ImageFixture {
+  readonly name: string;
+  /** How many; their ids count from 1. */
+  readonly devices: number;
+  /** Options of mkfs.btrfs. */
+  readonly mkfs: readonly string[];
+  /** Whether `encodedAnswers` has something for it. */
+  readonly encoded: boolean;
+  readonly subvolumes: readonly {
+    readonly id: number;
+    /** From the top; each character is one byte. */
+    readonly path: string;
+    readonly generation: number;
+    /** Id of the subvolume that holds it. */
+    readonly parent: number;
+    readonly uuid: string;
+    readonly parentUuid: string | null;
+    readonly receivedUuid: string | null;
+    readonly readOnly: boolean;
+  }[];
+}
+
+/** What BTRFS_IOC_ENCODED_READ said: an errno, or the fields, and the data by length and hash. */
+export interface EncodedAnswer {
+  readonly path: string;
+  readonly offset: number;
+  /** Size of the buffer that was offered, in bytes. */
+  readonly buffer: number;
+  readonly errno?: string;
+  readonly length?: number;
+  readonly unencodedLength?: number;
+  readonly unencodedOffset?: number;
+  readonly compression?: number;
+  readonly encryption?: number;
+  readonly byteLength?: number;
+  readonly sha256?: string;
+}
+
+/** All filesystems of test/fixtures/images. */
+export function imageFixtures(): readonly ImageFixture[] {
+  return JSON.parse(readFileSync(join(fixtures, "images/index.json"), "utf8"));
+}
+
+/** Every name of all subvolumes of the image `name`, with inode numbers and holes. */
+export function imageTree(name: string): TreeEntry[] {
+  return parseTree(unzipped(`${name}.tree`).toString("latin1"));
+}
+
+/** What the kernel answered to encoded reads in the image `name`. */
+export function encodedAnswers(name: string): EncodedAnswer[] {
+  const lines = unzipped(`${name}.encoded`).toString("latin1").split("\n");
+  return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+/** Device number `device`, from 1, of the image `name`: in memory, and only what is not zero. */
+export function imageSource(name: string, device = 1): ByteSource {
+  const { size, records } = recordsOf(name, device);
+  const readSync = (at: number, target: Uint8Array): void => {
+    if (at < 0 || at + target.length > size) {
+      const sentence = `Cannot read ${target.length} bytes at ${at}: ${name} has ${size}`;
+      throw new BtrfsError("truncated", sentence, { where: { file: name, physical: at } });
+    }
+    target.fill(0);
+    for (const { offset, data } of records) {
+      const first = Math.max(at, offset);
+      const last = Math.min(at + target.length, offset + data.length);
+      if (first < last) target.set(data.subarray(first - offset, last - offset), first - at);
+    }
+  };
+  return { size, name: `${name}.${device}`, readSync, read: async (at, target) => readSync(at, target) };
+}
+
+/** Writes device number `device`, from 1, of the image `name` to the new file `path`, sparsely. */
+export function unpackImage(name: string, path: string, device = 1): void {
+  const { size, records } = recordsOf(name, device);
+  const file = openSync(path, "wx");
+  ftruncateSync(file, size);
+  for (const { offset, data } of records) writeSync(file, data, 0, data.length, offset);
+  closeSync(file);
+}
+
+function unzipped(name: string): Buffer {
+  return gunzipSync(readFileSync(join(fixtures, "images", `${name}.gz`)));
+}
+
+function recordsOf(name: string, device: number): { size: number; records: { offset: number; data: Uint8Array }[] } {
+  const packed = unzipped(`${name}.${device}`);
+  const records: { offset: number; data: Uint8Array }[] = [];
+  let at = 0;
+  for (;;) {
+    const offset = Number(packed.readBigUInt64LE(at));
+    const length = packed.readUInt32LE(at + 8);
+    if (length === 0) return { size: offset, records };
+    records.push({ offset, data: packed.subarray(at + 12, at + 12 + length) });
+    at += 12 + length;
+  }
 }

@@ -1,6 +1,7 @@
 """Linux and btrfs calls that Python lacks, for making test data. Structures and numbers: linux/btrfs.h, linux/fs.h."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -9,6 +10,7 @@ FICLONERANGE = 0x4020940D
 BTRFS_IOC_SUBVOL_CREATE = 0x5000940E
 BTRFS_IOC_SNAP_DESTROY = 0x5000940F
 BTRFS_IOC_SNAP_CREATE_V2 = 0x50009417
+BTRFS_IOC_ENCODED_READ = 0x80809440
 BTRFS_IOC_ENCODED_WRITE = 0x40809440
 BTRFS_IOC_ENCODED_READ = 0x80809440
 BTRFS_SUBVOL_RDONLY = 2
@@ -139,3 +141,28 @@ def encoded_read(path, offset):
         "unencodedOffset": unencoded_offset,
         "algorithm": names.get(compression),
     }
+
+
+def encoded_read(path, offset, size):
+    """What BTRFS_IOC_ENCODED_READ answers to a buffer of `size` bytes: (fields, data), or the errno's name."""
+    buffer = ctypes.create_string_buffer(size)
+    vector = struct.pack("=QQ", ctypes.addressof(buffer), size)
+    vector_buffer = ctypes.create_string_buffer(vector, len(vector))
+    form = "=QQqQQQQII64x"
+    arguments = bytearray(struct.pack(form, ctypes.addressof(vector_buffer), 1, offset, 0, 0, 0, 0, 0, 0))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        byte_length = fcntl.ioctl(descriptor, BTRFS_IOC_ENCODED_READ, arguments, True)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    finally:
+        os.close(descriptor)
+    _, _, _, _, length, unencoded_length, unencoded_offset, compression, encryption = struct.unpack(form, arguments)
+    fields = {
+        "length": length,
+        "unencodedLength": unencoded_length,
+        "unencodedOffset": unencoded_offset,
+        "compression": compression,
+        "encryption": encryption,
+    }
+    return fields, buffer.raw[:byte_length]
