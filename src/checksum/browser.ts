@@ -8,6 +8,7 @@ import { loadXxhash64 } from "./xxhash64.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
 export { crc32cRawCombine } from "./crc32c.ts";
+export { foldableBytes } from "./crc32c-fold.ts";
 
 function raw(seed: number, bytes: Uint8Array, start: number, end: number): number {
   return end - start < FOLD_FROM ? rawRange(seed, bytes, start, end) : foldedRange(seed, bytes, start, end, rawRange);

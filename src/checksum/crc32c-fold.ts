@@ -21,6 +21,10 @@ const TURN_BYTES = UNROLLED * VECTOR_BYTES;
 const PIECE_BYTES = 128 * 1024;
 const PAGE_BYTES = 65536;
 
+/** The module's memory: zeros, which stand for what is before the data; folded data; then the data itself. */
+const FOLDED_AT = REST_BYTES;
+const DATA_AT = 3 * PAGE_BYTES;
+
 /** From this length on, folding is faster than any of the ordinary ways. */
 export const FOLD_FROM = 16 * 1024;
 
@@ -28,64 +32,73 @@ export const FOLD_FROM = 16 * 1024;
 type RawRange = (seed: number, bytes: Uint8Array, start: number, end: number) => number;
 
 interface Folder {
-  /** `REST_BYTES` zeros, which stand for what is before the data; then the data. */
   readonly memory: Uint8Array;
-  readonly view: DataView;
-  /** Folds the first `length` bytes of the data into what follows them. `length` is a multiple of `TURN_BYTES`, above 0. */
-  fold(length: number): void;
+  /**
+   * Folds data at an address, with a seed, into `memory` from `FOLDED_AT` on; the rest is left `length` bytes behind that. `length` is
+   * a multiple of `TURN_BYTES`, at least two of them.
+   */
+  fold(address: number, length: number, seed: number): void;
 }
 
-let folder: Folder | false | undefined;
+/** By the memory that their data may lie in. */
+const folders = new WeakMap<ArrayBufferLike, Folder>();
+
+let compiled: WebAssembly.Module | undefined;
+let shared: Folder | undefined;
+let isTried = false;
+
+/** For data that lies elsewhere: it is copied in. */
+function sharedFolder(): Folder | undefined {
+  if (!isTried) shared = makeFolder(PIECE_BYTES);
+  isTried = true;
+  return shared;
+}
 
 /** A raw CRC over `bytes[start, end)`; what folding leaves over goes to `ordinary`. The bounds must lie inside of `bytes`. */
 export function foldedRange(seed: number, bytes: Uint8Array, start: number, end: number, ordinary: RawRange): number {
-  folder ??= makeFolder();
-  if (folder === false) return ordinary(seed, bytes, start, end);
+  const own = folders.get(bytes.buffer);
+  const folder = own ?? sharedFolder();
+  if (folder === undefined) return ordinary(seed, bytes, start, end);
   let crc = seed;
-  for (let at = start; at < end; at += PIECE_BYTES) {
+  let at = start;
+  for (; end - at >= FOLD_FROM; at += PIECE_BYTES) {
     const length = Math.min(PIECE_BYTES, end - at);
-    crc = length < FOLD_FROM ? ordinary(crc, bytes, at, end) : foldPiece(folder, crc, bytes, at, length, ordinary);
+    if (own === undefined) folder.memory.set(bytes.subarray(at, at + length), DATA_AT);
+    const folded = Math.floor((length - REST_BYTES) / TURN_BYTES) * TURN_BYTES;
+    folder.fold(own === undefined ? DATA_AT : bytes.byteOffset + at, folded, crc);
+    crc = ordinary(0, folder.memory, FOLDED_AT + folded, FOLDED_AT + length);
   }
-  return crc >>> 0;
+  return at < end ? ordinary(crc, bytes, at, end) : crc >>> 0;
 }
 
-function foldPiece(
-  { memory, view, fold }: Folder,
-  seed: number,
-  bytes: Uint8Array,
-  at: number,
-  length: number,
-  ordinary: RawRange,
-): number {
-  memory.set(bytes.subarray(at, at + length), REST_BYTES);
-  // A seed is nothing but an exclusive or with the first four bytes.
-  view.setInt32(REST_BYTES, view.getInt32(REST_BYTES, true) ^ seed, true);
-  const folded = Math.floor((length - REST_BYTES) / TURN_BYTES) * TURN_BYTES;
-  fold(folded);
-  return ordinary(0, memory, REST_BYTES + folded, REST_BYTES + length);
+/**
+ * Zeros to read data into whose CRC will be asked for: it is taken where they are, without a copy. Can't be transferred to another
+ * thread.
+ */
+export function foldableBytes(byteLength: number): Uint8Array {
+  const folder = makeFolder(byteLength);
+  if (folder === undefined) return new Uint8Array(byteLength);
+  folders.set(folder.memory.buffer, folder);
+  return folder.memory.subarray(DATA_AT, DATA_AT + byteLength);
 }
 
-/** False where there is no WebAssembly, or none with vectors, or where it is not allowed. */
-function makeFolder(): Folder | false {
+/** `undefined` where there is no WebAssembly, or none with vectors, or where it is not allowed. */
+function makeFolder(dataBytes: number): Folder | undefined {
   try {
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(foldingModule()));
-    const { buffer } = exports.memory as WebAssembly.Memory;
-    return { memory: new Uint8Array(buffer), view: new DataView(buffer), fold: exports.fold as Folder["fold"] };
+    compiled ??= new WebAssembly.Module(foldingModule());
+    // A turn more, as the rest is read in whole vectors.
+    const memory = new WebAssembly.Memory({ initial: Math.ceil((DATA_AT + dataBytes + TURN_BYTES) / PAGE_BYTES) });
+    const { exports } = new WebAssembly.Instance(compiled, { host: { memory } });
+    return { memory: new Uint8Array(memory.buffer), fold: exports.fold as Folder["fold"] };
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-// The module, put together here: it is short, and a binary could not be read. Addresses count from the start of the memory, and
-// `at` is a place in the data less `REST_BYTES`, so that the data at `at` lies at an offset of `REST_BYTES` from it.
+// The module, put together here: it is short, and a binary could not be read. `at` goes through the data; the folded data lies
+// `FOLDED_AT` further on than the same place in it.
 
-const [LENGTH, AT] = [0, 1];
-const GET = [
-  [0x20, LENGTH],
-  [0x20, AT],
-] as const;
-const SET_AT = [0x21, AT];
-const TEE_AT = [0x22, AT];
+const [ADDRESS, LENGTH, SEED, AT] = [0, 1, 2, 3];
 const ADD = 0x6a;
 const LOOP = [0x03, 0x40];
 const END = 0x0b;
@@ -105,47 +118,79 @@ function constant(value: number): number[] {
   return [0x41, ...(bytes[last]! & 64 ? [...bytes.slice(0, last), bytes[last]! | 128, 0] : bytes)];
 }
 
-/** The vector at `AT` + `offset`. */
-function load(offset: number): number[] {
-  return [...GET[AT]!, 0xfd, 0, 0, ...unsigned(offset)];
+function get(local: number): number[] {
+  return [0x20, local];
 }
 
-function store(offset: number): number[] {
-  return [0xfd, 11, 0, ...unsigned(offset)];
+function set(local: number): number[] {
+  return [0x21, local];
 }
 
-/** Moves `AT` on by some bytes, and goes around again while it is less than a limit. */
-function loop(body: readonly number[], step: number, limit: readonly number[]): number[] {
-  return [...LOOP, ...body, ...GET[AT]!, ...constant(step), ADD, ...TEE_AT, ...limit, ...REPEAT_IF_LESS, END];
+/** The vector at an address and an offset. */
+function load(address: readonly number[], offset: number): number[] {
+  return [...address, 0xfd, 0, 0, ...unsigned(offset)];
 }
+
+/** The vector of folded data at `AT` + `offset`, which may reach back into the zeros. */
+function folded(offset: number): number[] {
+  return load(get(AT), FOLDED_AT + offset);
+}
+
+/** The vector of data at `AT` + `offset`. */
+function data(offset: number): number[] {
+  return load([...get(ADDRESS), ...get(AT), ADD], offset);
+}
+
+function store(offset: number, value: readonly number[]): number[] {
+  return [...get(AT), ...value, 0xfd, 11, 0, ...unsigned(FOLDED_AT + offset)];
+}
+
+/** A seed is nothing but an exclusive or with the first four bytes. */
+const seed = [...constant(0), 0xfd, 17, ...get(SEED), 0xfd, 28, 0, ...XOR];
 
 /** Each vector takes up those that were taken out at the distances before it. */
-function foldAll(): number[] {
-  const turn = Array.from({ length: UNROLLED }, (_, n) => {
-    const here = REST_BYTES + n * VECTOR_BYTES;
-    const sources = DISTANCES.flatMap((distance) => [...load(here - distance * VECTOR_BYTES), ...XOR]);
-    return [...GET[AT]!, ...load(here), ...sources, ...store(here)];
-  });
-  return loop(turn.flat(), TURN_BYTES, GET[LENGTH]!);
+function turn(first: readonly number[]): number[] {
+  return Array.from({ length: UNROLLED }, (_, n) => {
+    const here = n * VECTOR_BYTES;
+    const sources = DISTANCES.flatMap((distance) => [...folded(here - distance * VECTOR_BYTES), ...XOR]);
+    return store(here, [...data(here), ...(n === 0 ? first : []), ...sources]);
+  }).flat();
+}
+
+/** Repeats, with `AT` moved on, while that is less than a limit. */
+function loop(body: readonly number[], step: number, limit: readonly number[]): number[] {
+  return [...LOOP, ...body, ...get(AT), ...constant(step), ADD, 0x22, AT, ...limit, ...REPEAT_IF_LESS, END];
+}
+
+/** Goes over the first `bytes` of the rest, which begins at `LENGTH`. */
+function overRest(bytes: number, body: readonly number[]): number[] {
+  return [...get(LENGTH), ...set(AT), ...loop(body, VECTOR_BYTES, [...get(LENGTH), ...constant(bytes), ADD])];
 }
 
 /** What is left over takes up, distance by distance, those that still reach it. */
 function finish(distance: number): number[] {
   const bytes = distance * VECTOR_BYTES;
-  const body = [...GET[AT]!, ...load(REST_BYTES), ...load(REST_BYTES - bytes), ...XOR, ...store(REST_BYTES)];
-  return [...GET[LENGTH]!, ...SET_AT, ...loop(body, VECTOR_BYTES, [...GET[LENGTH]!, ...constant(bytes), ADD])];
+  return overRest(bytes, store(0, [...folded(0), ...folded(-bytes), ...XOR]));
 }
 
 function foldingModule(): Uint8Array<ArrayBuffer> {
   const section = (id: number, ...body: number[]) => [id, ...unsigned(body.length), ...body];
   const name = (text: string) => [text.length, ...new TextEncoder().encode(text)];
-  const code = [1, 1, I32, ...foldAll(), ...DISTANCES.flatMap(finish), END];
+  const code = [
+    ...[1, 1, I32],
+    ...turn(seed),
+    ...[...constant(TURN_BYTES), ...set(AT)],
+    ...loop(turn([]), TURN_BYTES, get(LENGTH)),
+    ...overRest(REST_BYTES + TURN_BYTES, store(0, data(0))),
+    ...DISTANCES.flatMap(finish),
+    END,
+  ];
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, 1, 0x60, 1, I32, 0),
+    ...section(1, 1, 0x60, 3, I32, I32, I32, 0),
+    ...section(2, 1, ...name("host"), ...name("memory"), 2, 0, 0),
     ...section(3, 1, 0),
-    ...section(5, 1, 0, Math.ceil((REST_BYTES + PIECE_BYTES) / PAGE_BYTES)),
-    ...section(7, 2, ...name("fold"), 0, 0, ...name("memory"), 2, 0),
+    ...section(7, 1, ...name("fold"), 0, 0),
     ...section(10, 1, ...unsigned(code.length), ...code),
   ]);
 }

@@ -15,7 +15,10 @@ function slowRaw(seed: number, data: Uint8Array): number {
 
 const digits = new TextEncoder().encode("123456789");
 
-for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange }] of Object.entries({ browser, node })) {
+for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange, foldableBytes }] of Object.entries({
+  browser,
+  node,
+})) {
   describe(side, () => {
     test("known values: the usual form, the raw form, and the header of END", () => {
       expect(crc32c(digits)).toBe(0xe306_9283);
@@ -60,7 +63,12 @@ for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange }] of Ob
       ]);
       for (const length of [...edges, 16 * 1024 + 63, 20_000, 49_152, 99_999, 299_990]) {
         const data = bytes.subarray(length % 7, (length % 7) + length);
-        expect(crc32cRaw(length, data)).toBe(slowRaw(length, data));
+        const expected = slowRaw(length, data);
+        expect(crc32cRaw(length, data)).toBe(expected);
+        const inPlace = foldableBytes(length + 5);
+        inPlace.set(data, 5);
+        expect(crc32cRawRange(length, inPlace, 5, length + 5)).toBe(expected);
+        expect(Buffer.compare(inPlace.subarray(5), data)).toBe(0);
       }
     });
 

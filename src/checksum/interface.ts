@@ -16,6 +16,11 @@ export interface ChecksumSide {
    * @throws {RangeError} when the range is not inside of `bytes`.
    */
   crc32cRawRange(seed: number, bytes: Uint8Array, start: number, end: number): number;
+  /**
+   * Zeros to read data into whose CRC-32C will be asked for: quicker than in an array of one's own. They can't be transferred to
+   * another thread.
+   */
+  foldableBytes(byteLength: number): Uint8Array;
   crc32cRawCombine(first: number, second: number, secondLength: number): number;
   /** @throws {UnsupportedError} for a type that is not in `CHECKSUM_TYPES`. */
   loadChecksum(type: number): Promise<Checksum>;

@@ -1,3 +1,4 @@
+import { foldableBytes } from "#checksum";
 import { viewOf } from "../bytes/bytes.ts";
 
 /**
@@ -116,7 +117,7 @@ export class InputWindow {
     if (this.#pending !== undefined || this.#atEnd) return;
     const room = this.bytes.byteLength - this.end;
     const into = room >= MIN_READ_BYTES ? "window" : "spare";
-    if (into === "spare") this.#spare ??= new Uint8Array(HEADROOM_BYTES + BLOCK_BYTES);
+    if (into === "spare") this.#spare ??= foldableBytes(HEADROOM_BYTES + BLOCK_BYTES);
     const target =
       into === "window"
         ? this.bytes.subarray(this.end, this.end + Math.min(room, BLOCK_BYTES))
