@@ -19,8 +19,8 @@ export type StreamInput =
   | Uint8Array
   | PullSource;
 
-/** What is asked of a source at a time. Larger blocks leave the processor's cache before they are parsed. */
-const BLOCK_BYTES = 1024 * 1024;
+/** What is asked of a source at a time. Handing a read to another thread costs as much as copying some 100 KiB. */
+const BLOCK_BYTES = 2 * 1024 * 1024;
 
 /**
  * Room in front of a block for the command that the block before it left unfinished. Kernels write less than 192 KiB.
