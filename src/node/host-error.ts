@@ -1,6 +1,7 @@
 import { BtrfsError, type ErrorCode } from "../errors.ts";
 
-const CODES: Readonly<Record<string, ErrorCode>> = {
+/** What each error of the host means to us; `io` where nothing else is said. */
+export const HOST_CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: "missing",
   ENOTDIR: "missing",
   EEXIST: "exists",
@@ -24,5 +25,5 @@ export function hostError(error: unknown, action: string, file: string): unknown
   if (code === undefined || code === "EPIPE" || code === "ABORT_ERR") return error;
   // Node's message: `ENOENT: no such file or directory, open '/x'`.
   const reason = /^\w+: ([^,]*)/.exec(message)?.[1] ?? message;
-  return new BtrfsError(CODES[code] ?? "io", `Cannot ${action} ${file}: ${reason}`, { cause: error });
+  return new BtrfsError(HOST_CODES[code] ?? "io", `Cannot ${action} ${file}: ${reason}`, { cause: error });
 }
