@@ -1,0 +1,140 @@
+import type { Checksum } from "../checksum/checksum.ts";
+import { BtrfsError, CorruptError } from "../errors.ts";
+import { NodeBlock } from "../format/node.ts";
+import { CHECKSUM_FIELD_BYTES } from "../format/superblock.ts";
+import { NodeCache } from "../tree/cache.ts";
+import { checkNode } from "../tree/check.ts";
+import type { NodeLimits } from "../tree/limits.ts";
+import type { LogicalSource, NodeExpectation } from "../tree/source.ts";
+import type { OnEvent } from "./events.ts";
+import type { Mirror, Mirrors } from "./mirrors.ts";
+
+/** Nodes that may be read ahead of their use. */
+const MAX_AHEAD = 64;
+
+/** Tree blocks, each from the first of its mirrors that is what the parent expects. */
+export class NodeReader implements LogicalSource {
+  readonly cache: NodeCache;
+  readonly #mirrors: Mirrors;
+  readonly #checksum: Checksum;
+  readonly #limits: NodeLimits;
+  readonly #onEvent: OnEvent;
+  /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
+  readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
+
+  constructor(mirrors: Mirrors, checksum: Checksum, limits: NodeLimits, cacheBytes: number, onEvent: OnEvent) {
+    this.#mirrors = mirrors;
+    this.#checksum = checksum;
+    this.#limits = limits;
+    this.cache = new NodeCache(cacheBytes);
+    this.#onEvent = onEvent;
+  }
+
+  cached(logical: number, expect: NodeExpectation): NodeBlock | undefined {
+    return this.cache.get(logical, expect.generation);
+  }
+
+  async readNode(logical: number, expect: NodeExpectation): Promise<NodeBlock> {
+    const mirrors = this.mirrorsOf(logical);
+    const errors: BtrfsError[] = [];
+    for (const mirror of mirrors) {
+      if (this.#mirrors.isMissing(mirror) && mirrors.length > 1) continue;
+      try {
+        const node = await this.readMirror(mirror, expect, mirror === mirrors[0]);
+        if (errors.length > 0) this.#tell("recovered", mirror);
+        this.cache.put(node);
+        return node;
+      } catch (error) {
+        if (!(error instanceof BtrfsError)) throw error;
+        errors.push(error);
+        if (mirror.kind === "stored") this.#tell("bad-copy", mirror, error);
+      }
+    }
+    const error = noneGood(errors, logical);
+    this.#tell("unreadable", mirrors[0]!, error);
+    throw error;
+  }
+
+  /** The copies of a node, and the ways to rebuild it; devices that missed commits come after the others. */
+  mirrorsOf(logical: number): Mirror[] {
+    const mirrors = this.#mirrors.of(logical, this.#limits.nodeSize);
+    if (mirrors.length === 1) return mirrors;
+    return mirrors.sort((a, b) => this.#rank(a) - this.#rank(b));
+  }
+
+  /**
+   * The node as one mirror has it.
+   *
+   * @throws {BtrfsError} when it can't be read or is not what `expect` says.
+   */
+  async readMirror(mirror: Mirror, expect: NodeExpectation, readAhead = false): Promise<NodeBlock> {
+    const ahead = readAhead ? this.#ahead.get(mirror.logical) : undefined;
+    let bytes = ahead === undefined ? undefined : await ahead;
+    this.#ahead.delete(mirror.logical);
+    if (bytes === undefined) {
+      bytes = new Uint8Array(this.#limits.nodeSize);
+      const pending = this.#mirrors.read(mirror, bytes);
+      if (pending !== undefined) await pending;
+    }
+    const where = this.#mirrors.where(mirror);
+    if (!this.#checksum.verify(bytes.subarray(CHECKSUM_FIELD_BYTES), bytes)) {
+      const problem = `Cannot trust node: its ${this.#checksum.name} checksum does not match`;
+      throw new CorruptError(problem, { ...where, tree: expect.owner }, { code: "checksum" });
+    }
+    const node = new NodeBlock(bytes, { ...where, tree: expect.owner });
+    checkNode(node, mirror.logical, expect, this.#limits);
+    return node;
+  }
+
+  /** Starts reading the first mirror of each, where reading means waiting. */
+  prefetch(logicals: readonly number[]): void {
+    for (const logical of logicals) {
+      if (this.#ahead.has(logical)) continue;
+      if (this.#ahead.size >= MAX_AHEAD) this.#ahead.delete(this.#ahead.keys().next().value!);
+      const read = this.#startRead(logical);
+      if (read !== undefined) this.#ahead.set(logical, read);
+    }
+  }
+
+  #startRead(logical: number): Promise<Uint8Array | undefined> | undefined {
+    try {
+      const mirror = this.mirrorsOf(logical)[0]!;
+      const source = this.#mirrors.devices.get(mirror.devid)?.source;
+      if (mirror.kind !== "stored" || source === undefined || source.readSync !== undefined) return undefined;
+      const bytes = new Uint8Array(this.#limits.nodeSize);
+      // A failure shows when the node is really wanted, and is reported then.
+      return source.read(mirror.physical, bytes).then(
+        () => bytes,
+        () => undefined,
+      );
+    } catch {
+      return undefined;
+    }
+  }
+
+  #rank(mirror: Mirror): number {
+    return mirror.kind === "rebuilt" ? 2 : this.#mirrors.staleness(mirror);
+  }
+
+  #tell(kind: "bad-copy" | "recovered" | "unreadable", mirror: Mirror, error?: BtrfsError): void {
+    const where = kind === "unreadable" ? { logical: mirror.logical } : this.#mirrors.where(mirror);
+    const base = { content: "metadata" as const, where, lengthBytes: mirror.lengthBytes };
+    if (kind === "recovered") this.#onEvent({ kind, ...base, rebuilt: mirror.kind === "rebuilt" });
+    else this.#onEvent({ kind, ...base, error: error! });
+  }
+}
+
+/** One error for all copies: what is wrong with the first that could be read at all. Those of all are in its cause. */
+export function noneGood(errors: readonly BtrfsError[], logical: number): BtrfsError {
+  if (errors.length === 1) return errors[0]!;
+  if (errors.length === 0) {
+    return new BtrfsError("missing", "Cannot read: all devices that hold it are missing", { where: { logical } });
+  }
+  const worst = errors.find((error) => error instanceof CorruptError) ?? errors[0]!;
+  const sentence = `${worst.sentence}; none of ${errors.length} ways to read it gives good bytes`;
+  const cause = new AggregateError(errors);
+  if (worst instanceof CorruptError) {
+    return new CorruptError(sentence, worst.where, { code: worst.code === "checksum" ? "checksum" : "corrupt", cause });
+  }
+  return new BtrfsError(worst.code, sentence, { where: worst.where, cause });
+}
