@@ -1,4 +1,4 @@
-import { bytes, nested, struct, u8, u16, u32, u64 } from "../bytes/struct.ts";
+import { bytes, struct, u8, u16, u32, u64 } from "../bytes/struct.ts";
 
 /** `struct btrfs_dev_item`: a device of the filesystem, in the chunk tree and in its own superblock. */
 export const DevItem = struct("btrfs_dev_item", 98, {
@@ -28,8 +28,8 @@ export const Stripe = struct("btrfs_stripe", 32, {
   devUuid: bytes(16),
 });
 
-/** `struct btrfs_chunk`, with the first of its `numStripes` stripes; the others follow. */
-export const ChunkItem = struct("btrfs_chunk", 80, {
+/** `struct btrfs_chunk` without its `numStripes` stripes, which follow. */
+export const ChunkItem = struct("btrfs_chunk", 48, {
   /** Logical bytes. */
   length: u64,
   owner: u64,
@@ -43,7 +43,6 @@ export const ChunkItem = struct("btrfs_chunk", 80, {
   numStripes: u16,
   /** Copies of each stripe of raid10. */
   subStripes: u16,
-  stripe: nested(Stripe),
 });
 
 /** `BTRFS_STRIPE_LEN`, the only stripe length there is. */

@@ -51,7 +51,7 @@ const TYPES: ReadonlySet<number> = new Set([BLOCK_GROUP_DATA, BLOCK_GROUP_METADA
 
 /** Bytes of a chunk item with so many stripes. */
 export function chunkItemBytes(numStripes: number): number {
-  return ChunkItem.offsets.stripe + numStripes * Stripe.byteLength;
+  return ChunkItem.byteLength + numStripes * Stripe.byteLength;
 }
 
 /**
