@@ -80,8 +80,13 @@ export class Mirrors {
     return stale;
   }
 
-  isMissing({ kind, devid }: Mirror): boolean {
-    return kind === "stored" && this.devices.get(devid)?.source === undefined;
+  /** Whether a device that the mirror reads is missing. */
+  isMissing({ kind, chunk, devid, place, also }: Mirror): boolean {
+    if (kind === "stored") return this.devices.get(devid)?.source === undefined;
+    return neededColumns(chunk, place.column, also).some((column) => {
+      const stripe = chunk.stripes[stripeOf(chunk, place.row, column)]!;
+      return this.devices.get(stripe.devid)?.source === undefined;
+    });
   }
 
   where({ devid, physical, logical }: Mirror): Where {
