@@ -1,4 +1,3 @@
-import { equalBytes } from "../bytes/bytes.ts";
 import { asStruct } from "../bytes/struct.ts";
 import { toSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
@@ -20,8 +19,8 @@ export interface ListedDevice {
   readonly totalBytes: number;
   /** Bytes in chunks. */
   readonly usedBytes: number;
-  /** It belongs to another filesystem, the seed of this one. */
-  readonly seed: boolean;
+  /** Metadata UUID of the filesystem that it belongs to: this one, or its seed. */
+  readonly fsid: Uint8Array;
 }
 
 export interface ChunkTreeContent {
@@ -67,11 +66,7 @@ export function decodeSystemChunks(superblock: SuperblockView, file: string): Ch
 }
 
 /** Reads the chunk tree: one walk over its leaves. */
-export async function readChunkTree(
-  tree: Tree,
-  superblock: SuperblockView,
-  fsid: Uint8Array,
-): Promise<ChunkTreeContent> {
+export async function readChunkTree(tree: Tree, superblock: SuperblockView): Promise<ChunkTreeContent> {
   const limits = chunkLimits(superblock);
   const chunks: Chunk[] = [];
   const devices: ListedDevice[] = [];
@@ -79,7 +74,7 @@ export async function readChunkTree(
     for (let slot = first; slot < last; slot++) {
       const type = slotType(leaf, slot);
       if (type === CHUNK_ITEM) chunks.push(decodeChunkItem(leaf, slot, limits));
-      else if (type === DEV_ITEM) devices.push(decodeDevItem(leaf, slot, fsid));
+      else if (type === DEV_ITEM) devices.push(decodeDevItem(leaf, slot));
     }
     checkChunkCount(chunks.length);
   }
@@ -95,7 +90,7 @@ function decodeChunkItem(leaf: Leaf, slot: number, limits: ChunkLimits): Chunk {
   return decodeChunk(offset, itemBytes(leaf, slot), limits, where);
 }
 
-function decodeDevItem(leaf: Leaf, slot: number, fsid: Uint8Array): ListedDevice {
+function decodeDevItem(leaf: Leaf, slot: number): ListedDevice {
   const { objectid, offset } = slotKey(leaf, slot);
   const where = itemWhere(leaf, slot);
   const item = asStruct(DevItem, itemBytes(leaf, slot), where);
@@ -113,6 +108,6 @@ function decodeDevItem(leaf: Leaf, slot: number, fsid: Uint8Array): ListedDevice
     uuid: item.uuid.slice(),
     totalBytes: toSafe(item.totalBytes, "device size"),
     usedBytes: Number(item.bytesUsed),
-    seed: !equalBytes(item.fsid, fsid),
+    fsid: item.fsid.slice(),
   };
 }

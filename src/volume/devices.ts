@@ -4,7 +4,7 @@ import type { ByteSource } from "../device/source.ts";
 import { BtrfsError } from "../errors.ts";
 import { SUPER_FLAG_SEEDING } from "../format/superblock.ts";
 import type { OnEvent } from "./events.ts";
-import { readSuperblock, type SuperblockView } from "./superblock.ts";
+import { metadataUuid, readSuperblock, type SuperblockView } from "./superblock.ts";
 
 /** A device of the filesystem, there or not. */
 export interface VolumeDevice {
@@ -18,6 +18,8 @@ export interface VolumeDevice {
   readonly stale: boolean;
   /** It belongs to a seed filesystem, on which this one grew. */
   readonly seed: boolean;
+  /** What tree blocks on it carry: the metadata UUID of its own filesystem. */
+  readonly fsid: Uint8Array;
 }
 
 export interface GatheredDevices {
@@ -104,13 +106,14 @@ function indexDevices(all: readonly Found[], newest: SuperblockView, onEvent: On
       continue;
     }
     const seed = !equalBytes(superblock.fsid, newest.fsid);
+    const fsid = metadataUuid(superblock).slice();
     const stale = !seed && superblock.generation < newest.generation;
     if (stale) {
       const message = `The device is of generation ${superblock.generation}, the newest of ${newest.generation}: it missed writes`;
       onEvent({ kind: "warning", topic: "stale-device", message, where });
     }
     byUuid.set(hex(devItem.uuid), source);
-    devices.set(devid, { devid, uuid: devItem.uuid.slice(), source, totalBytes: undefined, stale, seed });
+    devices.set(devid, { devid, uuid: devItem.uuid.slice(), source, totalBytes: undefined, stale, seed, fsid });
   }
   return devices;
 }

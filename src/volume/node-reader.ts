@@ -82,8 +82,14 @@ export class NodeReader implements LogicalSource {
       throw new CorruptError(problem, { ...where, tree: expect.owner }, { code: "checksum" });
     }
     const node = new NodeBlock(bytes, { ...where, tree: expect.owner });
-    checkNode(node, mirror.logical, expect, this.#limits);
+    checkNode(node, mirror.logical, expect, this.#limitsOn(mirror.devid));
     return node;
+  }
+
+  /** Blocks on a seed device were written by the seed filesystem, and carry its UUID. */
+  #limitsOn(devid: number): NodeLimits {
+    const device = this.#mirrors.devices.get(devid);
+    return device?.seed ? { ...this.#limits, fsid: device.fsid } : this.#limits;
   }
 
   /** Starts reading the first mirror of each, where reading means waiting. */

@@ -67,8 +67,8 @@ export async function openVolume(sources: readonly ByteSource[], options: Volume
   }).catch((error: unknown) => {
     throw explainMissing(error, superblock, devices);
   });
-  const content = await readChunkTree(chunkTree, superblock, fsid);
-  matchDevices(devices, content.devices, degraded, onEvent);
+  const content = await readChunkTree(chunkTree, superblock);
+  matchDevices(devices, content.devices, fsid, degraded, onEvent);
   mirrors.chunks = mergeChunks(content.chunks, systemChunks, onEvent);
   checkStripes(mirrors.chunks.chunks, (devid) => devices.get(devid)?.totalBytes);
 
@@ -109,11 +109,12 @@ function explainMissing(
 function matchDevices(
   devices: Map<number, VolumeDevice>,
   listed: readonly ListedDevice[],
+  own: Uint8Array,
   degraded: boolean,
   onEvent: OnEvent,
 ): void {
   const missing: string[] = [];
-  for (const { devid, uuid, totalBytes, seed } of listed) {
+  for (const { devid, uuid, totalBytes, fsid } of listed) {
     const device = devices.get(devid);
     const source = device !== undefined && equalBytes(device.uuid, uuid) ? device.source : undefined;
     if (source === undefined) missing.push(`${devid} (${formatUuid(uuid)})`);
@@ -121,7 +122,8 @@ function matchDevices(
       const message = `The device has ${source.size} bytes, the filesystem says ${totalBytes}: its end is lost`;
       onEvent({ kind: "warning", topic: "short-device", message, where: { file: source.name, device: devid } });
     }
-    devices.set(devid, { devid, uuid, source, totalBytes, stale: device?.stale === true, seed });
+    const seed = !equalBytes(fsid, own);
+    devices.set(devid, { devid, uuid, source, totalBytes, stale: device?.stale === true, seed, fsid });
   }
   if (missing.length === 0) return;
   const message = `device ${missing.join(", ")} is missing`;

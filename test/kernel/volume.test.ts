@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { OverlayDevice } from "../../src/device/overlay.ts";
 import type { ByteSource } from "../../src/device/source.ts";
@@ -252,6 +255,38 @@ describe.skipIf(whyNot !== undefined)(
       await volume.flush();
       await read();
       expect(events).toHaveLength(2);
+    });
+
+    test("a filesystem with a UUID of its own in the metadata is read", async () => {
+      const { images, contents } = new Made({ devices: 1, mkfs: [] });
+      try {
+        execFileSync("btrfstune", ["-f", "-m", images.paths[0]!], { stdio: "pipe" });
+        await using volume = await openVolume([await openFileDevice(images.paths[0]!)]);
+        const { fsid, metadataUuid } = volume.superblock;
+        expect(Buffer.compare(fsid, metadataUuid)).not.toBe(0);
+        expect(await compareData(volume, contents)).toBe(totalBytes(contents));
+      } finally {
+        images.remove();
+      }
+    });
+
+    test("a filesystem that grew on a seed is read from both, and not without the seed", async () => {
+      const { images, contents } = new Made({ devices: 1, mkfs: [] });
+      try {
+        execFileSync("btrfstune", ["-f", "-S", "1", images.paths[0]!], { stdio: "pipe" });
+        images.grow((mount) => writeFileSync(join(mount, "sprout"), noise(500_000, 77)));
+        const devices = () => Promise.all(images.paths.map((path) => openFileDevice(path)));
+        await using volume = await openVolume(await devices());
+        expect([...volume.devices.values()].map(({ seed }) => seed).sort()).toEqual([false, true]);
+        expect(await compareData(volume, contents)).toBe(totalBytes(contents));
+        const [seed, sprout] = await devices();
+        await expect(openVolume([sprout!])).rejects.toMatchObject({ code: "missing" });
+        await using alone = await openVolume([seed!]);
+        expect(await compareData(alone, contents)).toBe(totalBytes(contents));
+        await sprout!.close?.();
+      } finally {
+        images.remove();
+      }
     });
 
     test("a device or image in use is not opened for writing", async () => {

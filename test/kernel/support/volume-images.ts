@@ -34,7 +34,7 @@ export interface ImageRequest {
 /** Images of one filesystem, made by mkfs.btrfs and filled by the kernel. */
 export class Images {
   readonly directory = mkdtempSync(join(tmpdir(), "btrkit-volume-"));
-  readonly paths: readonly string[];
+  readonly paths: string[];
   #loops: string[] = [];
   #mount: string | undefined;
 
@@ -77,6 +77,21 @@ export class Images {
       execFileSync("losetup", ["-d", loop]);
     }
     this.#loops = [];
+  }
+
+  /** Adds a device to the filesystem, which is mounted meanwhile: to grow, or to grow on a seed. */
+  grow(fill: (directory: string) => void): void {
+    const path = join(this.directory, `device-${this.paths.length + 1}`);
+    writeFileSync(path, "");
+    truncateSync(path, statSync(this.paths[0]!).size);
+    const mount = this.mount();
+    const loop = execFileSync("losetup", ["-f", "--show", path], { encoding: "utf8" }).trim();
+    this.#loops.push(loop);
+    execFileSync("btrfs", ["device", "add", "-f", loop, mount], { stdio: "pipe" });
+    execFileSync("mount", ["-o", "remount,rw", mount], { stdio: "pipe" });
+    fill(mount);
+    this.unmount();
+    this.paths.push(path);
   }
 
   get loops(): readonly string[] {
