@@ -9,6 +9,7 @@ export interface CommandEntry {
 /** Every command, in the order in which `--help` lists them. */
 export const COMMANDS: readonly CommandEntry[] = [
   { name: "receive", load: async () => (await import("./commands/receive.ts")).receive as Command },
+  { name: "verify", load: async () => (await import("./commands/verify.ts")).verify as Command },
   { name: "completion", load: async () => (await import("./commands/completion.ts")).completion as Command },
 ];
 

@@ -39,8 +39,9 @@ Example:
 `;
 }
 
-function optionLine({ short, long, value, brief, choices }: Option): string {
+function optionLine({ short, long, value, optionalValue, brief, choices }: Option): string {
   const names = [short && `-${short}`, long && `--${long}`].filter(Boolean).join(", ");
-  const head = `  ${names}${value === undefined ? "" : ` ${choices?.join("|") ?? value}`}`;
+  const word = choices?.join("|") ?? value;
+  const head = `  ${names}${word === undefined ? "" : optionalValue ? `[=${word}]` : ` ${word}`}`;
   return head.length + 2 > WIDTH ? `${head}\n${" ".repeat(WIDTH)}${brief}` : head.padEnd(WIDTH) + brief;
 }

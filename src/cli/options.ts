@@ -3,6 +3,8 @@ export interface Option {
   readonly short?: string;
   readonly long?: string;
   readonly value?: string;
+  /** The argument may be left out; it is then empty. Only `--name=VALUE` gives it, as with getopt_long. */
+  readonly optionalValue?: true;
   /** A switch is counted, values are collected. */
   readonly many?: true;
   readonly brief: string;
@@ -57,8 +59,10 @@ export function parseOptions<O extends Options>(
     if (word.startsWith("--")) {
       const equals = word.indexOf("=");
       const [name, option] = findLong(declared, equals < 0 ? word : word.slice(0, equals));
-      if (option.value !== undefined) note(name, equals < 0 ? next(word) : word.slice(equals + 1));
-      else if (equals < 0) note(name, "");
+      if (option.value !== undefined) {
+        const following = option.optionalValue ? () => "" : next;
+        note(name, equals < 0 ? following(word) : word.slice(equals + 1));
+      } else if (equals < 0) note(name, "");
       else throw new UsageError(`option '--${option.long}' doesn't allow an argument`);
     } else if (word.length > 1 && word.startsWith("-")) {
       for (let at = 1; at < word.length; at++) {

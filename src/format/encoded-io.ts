@@ -9,6 +9,16 @@ export const ENCODED_LZO_64K = 7;
 /** Largest stored and largest decoded length of a compressed extent, in bytes (`BTRFS_MAX_COMPRESSED`, `BTRFS_MAX_UNCOMPRESSED`). */
 export const MAX_ENCODED_BYTES = 131072;
 
+/** The algorithm that an `ENCODED_*` number names, and the sector size that its LZO framing counts in (4096 for the others). */
+export function encodedAlgorithm(
+  compression: number,
+): { readonly algorithm: "zlib" | "zstd" | "lzo"; readonly sectorSize: number } | undefined {
+  if (compression === ENCODED_ZLIB) return { algorithm: "zlib", sectorSize: 4096 };
+  if (compression === ENCODED_ZSTD) return { algorithm: "zstd", sectorSize: 4096 };
+  if (compression < ENCODED_LZO_4K || compression > ENCODED_LZO_64K) return undefined;
+  return { algorithm: "lzo", sectorSize: 4096 << (compression - ENCODED_LZO_4K) };
+}
+
 /** The nouns of the encoded I/O ioctls; the kernel and the offline image both speak them. Open enough to say what must be refused. */
 export interface EncodedIo {
   /** File offset in bytes. */

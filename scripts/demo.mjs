@@ -1,0 +1,55 @@
+// Shows the main job on streams that a real kernel made: `npm run demo` needs nothing but Node and npm.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+
+const STREAMS = "test/fixtures/streams";
+const DEMO = ".demo";
+
+function must(command, args) {
+  const { status, error } = spawnSync(command, args, {
+    stdio: ["ignore", "ignore", "inherit"],
+    shell: process.platform === "win32",
+  });
+  if (error !== undefined) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+/** Runs btrkit as a person would, shows at most `lines` of what it prints, and expects an exit status. */
+function btrkit(args, { expect = 0, lines = 30 } = {}) {
+  console.log(`\n$ btrkit ${args.join(" ")}`);
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["dist/cli/bin.js", ...args], { encoding: "utf8" });
+  const printed = `${stdout}${stderr}`.trimEnd().split("\n");
+  console.log(printed.slice(0, lines).join("\n"));
+  if (printed.length > lines) console.log(`… ${printed.length - lines} more lines`);
+  if (status === expect) return;
+  console.error(`demo: exit status is ${status}, expected ${expect}`);
+  process.exit(1);
+}
+
+function say(text) {
+  console.log(`\n── ${text}`);
+}
+
+if (!existsSync("node_modules/typescript")) {
+  console.log("Installing what is missing …");
+  must("npm", ["ci", "--no-audit", "--no-fund"]);
+}
+console.log("Building …");
+must(process.execPath, ["scripts/build.mjs"]);
+rmSync(DEMO, { recursive: true, force: true });
+mkdirSync(DEMO);
+
+say("A send stream of Linux with compressed extents, command by command:");
+btrkit(["receive", "--dump", "-f", `${STREAMS}/small-v2.stream`]);
+
+say("Is a full stream and its increment good? Every checksum, every compressed extent:");
+btrkit(["verify", `${STREAMS}/small-v2.stream`, `${STREAMS}/small-increment-v2.stream`]);
+
+say("The same for zlib, LZO and zstd:");
+for (const name of ["zlib", "lzo", "zstd"]) btrkit(["verify", `${STREAMS}/${name}.stream`], { lines: 40 });
+
+say("One bit flips on the way. What is lost?");
+const damaged = readFileSync(`${STREAMS}/zlib.stream`);
+damaged[20_000] ^= 1;
+writeFileSync(`${DEMO}/damaged.stream`, damaged);
+btrkit(["verify", `${DEMO}/damaged.stream`], { expect: 4 });

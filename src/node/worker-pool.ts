@@ -1,0 +1,78 @@
+import { Worker } from "node:worker_threads";
+import { BtrfsError } from "../errors.ts";
+import type { CheckEncoded } from "../verify/encoded.ts";
+import type { JobName, Jobs } from "./worker.ts";
+
+interface Waiting {
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+}
+
+interface Hand {
+  readonly worker: Worker;
+  readonly waiting: Map<number, Waiting>;
+}
+
+// The same path seen from src/node/ and from dist/node/: a thread runs JavaScript.
+const WORKER = new URL("../../dist/node/worker.js", import.meta.url);
+
+/** Threads that do jobs. Each job goes to the thread with the fewest under way; a thread starts with its first job. */
+export class WorkerPool {
+  readonly size: number;
+  readonly #hands: Hand[] = [];
+  #nextId = 0;
+
+  /** @param size How many threads, at least 1. */
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  /** @param transfer Buffers that move to the thread; those of the result move back. */
+  run<N extends JobName>(
+    name: N,
+    argument: Parameters<Jobs[N]>[0],
+    transfer: readonly ArrayBuffer[],
+  ): ReturnType<Jobs[N]> {
+    const hand = this.#hand();
+    const id = this.#nextId++;
+    const done = new Promise((resolve, reject) => hand.waiting.set(id, { resolve, reject }));
+    hand.worker.postMessage({ id, name, argument }, transfer);
+    return done as ReturnType<Jobs[N]>;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#hands.map(({ worker }) => worker.terminate()));
+  }
+
+  #hand(): Hand {
+    const idle = this.#hands.reduce<Hand | undefined>(
+      (best, hand) => (best === undefined || hand.waiting.size < best.waiting.size ? hand : best),
+      undefined,
+    );
+    if (idle !== undefined && (idle.waiting.size === 0 || this.#hands.length >= this.size)) return idle;
+    const hand: Hand = { worker: new Worker(WORKER), waiting: new Map() };
+    hand.worker.on("message", ({ id, result, error }: { id: number; result?: unknown; error?: unknown }) => {
+      const waiting = hand.waiting.get(id);
+      hand.waiting.delete(id);
+      if (error === undefined) waiting?.resolve(result);
+      else waiting?.reject(error);
+    });
+    hand.worker.on("error", (cause) => this.#fail(hand, cause));
+    hand.worker.on("exit", (code) => this.#fail(hand, new Error(`exit code ${code}`)));
+    this.#hands.push(hand);
+    return hand;
+  }
+
+  #fail(hand: Hand, cause: unknown): void {
+    const error = new BtrfsError("io", "Cannot go on: a worker thread ended before its work was done", { cause });
+    for (const waiting of hand.waiting.values()) waiting.reject(error);
+    hand.waiting.clear();
+    const at = this.#hands.indexOf(hand);
+    if (at >= 0) this.#hands.splice(at, 1);
+  }
+}
+
+/** Decodes the encoded writes that `verify` finds on the threads of the pool. */
+export function encodedCheckOn(pool: WorkerPool): CheckEncoded {
+  return (batch) => pool.run("checkEncoded", batch, [batch.bytes.buffer, batch.table.buffer]);
+}

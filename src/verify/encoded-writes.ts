@@ -1,0 +1,181 @@
+import { loadCodecs } from "#codec";
+import { equalBytes } from "../bytes/bytes.ts";
+import { BtrfsError } from "../errors.ts";
+import { ENCODED_LZO_4K, encodedAlgorithm, MAX_ENCODED_BYTES } from "../format/encoded-io.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import type { CommandBatch } from "../stream/batch.ts";
+import {
+  BROKEN,
+  type CheckEncoded,
+  COMPRESSION,
+  DECODED,
+  decodeRow,
+  type EncodedBatch,
+  LENGTH,
+  newEncodedBatch,
+  RESULT,
+  ROW,
+  START,
+} from "./encoded.ts";
+import type { AlgorithmReport } from "./report.ts";
+
+const PATH = ATTRIBUTES.path.number;
+const DATA = ATTRIBUTES.data.number;
+
+/** Where an encoded write stood, for the fault that may be found much later. */
+export interface EncodedPlace {
+  readonly streamOffset: number;
+  readonly commandIndex: number;
+  readonly path: Uint8Array;
+  readonly from: bigint;
+  readonly to: bigint;
+  /** Decoded bytes that the covered part of the file needs. */
+  readonly needed: number;
+}
+
+/** Batches that may be decoded at a time, besides the one that is filled. */
+const IN_FLIGHT = 4;
+
+/** Decodes the encoded writes of a stream, in the background where `check` has threads for it. */
+export class EncodedWrites {
+  readonly byAlgorithm: Record<string, AlgorithmReport> = {};
+
+  readonly #check: CheckEncoded;
+  readonly #report: (place: EncodedPlace, message: string) => void;
+  readonly #underway: Promise<void>[] = [];
+  readonly #idle: EncodedBatch[] = [];
+  #batch: EncodedBatch | undefined;
+  #used = 0;
+  #places: EncodedPlace[] = [];
+  #path: Uint8Array = new Uint8Array(0);
+
+  constructor(check: CheckEncoded, report: (place: EncodedPlace, message: string) => void) {
+    this.#check = check;
+    this.#report = report;
+  }
+
+  /** Takes a copy of encoded write `i`; says as the tail of a sentence what is wrong with its numbers. */
+  add(batch: CommandBatch, i: number): string | undefined {
+    const compression = batch.u32(i, ATTRIBUTES.compression.number);
+    const named = encodedAlgorithm(compression);
+    const slot = batch.find(i, DATA);
+    const length = batch.valueLength(slot);
+    const covered = batch.u64(i, ATTRIBUTES.unencodedFileLen.number);
+    const decoded = batch.u64(i, ATTRIBUTES.unencodedLen.number);
+    const offset = batch.u64(i, ATTRIBUTES.unencodedOffset.number);
+    if (batch.u32(i, ATTRIBUTES.encryption.number) !== 0) return "is encrypted, which no kernel writes";
+    if (named === undefined) return `has compression ${compression}, known are 1 to 7`;
+    if (length > MAX_ENCODED_BYTES) return `has ${length} bytes of data, at most ${MAX_ENCODED_BYTES} are allowed`;
+    if (decoded > BigInt(MAX_ENCODED_BYTES))
+      return `says that it decodes to ${decoded} bytes, at most ${MAX_ENCODED_BYTES} are allowed`;
+    if (offset + covered > decoded) return `covers ${covered} bytes from ${offset} of decoded data that has ${decoded}`;
+    this.#count(compression, named.algorithm, named.sectorSize, length, Number(decoded), Number(covered));
+    const target = this.#room(length);
+    const row = target.count * ROW;
+    const at = batch.valueAt(slot);
+    target.bytes.set(batch.bytes.subarray(at, at + length), this.#used);
+    target.table[row + COMPRESSION] = compression;
+    target.table[row + START] = this.#used;
+    target.table[row + LENGTH] = length;
+    target.table[row + DECODED] = Number(decoded);
+    target.count++;
+    this.#used += length;
+    this.#note(batch, i, Number(offset + covered));
+    return undefined;
+  }
+
+  /** Back-pressure: resolves when there is room for more. */
+  async settle(): Promise<void> {
+    while (this.#underway.length > IN_FLIGHT) await this.#underway[0];
+  }
+
+  /** Resolves when all are decoded. */
+  async finish(): Promise<void> {
+    this.#dispatch();
+    await Promise.all(this.#underway);
+  }
+
+  #count(
+    compression: number,
+    algorithm: string,
+    sectorSize: number,
+    stored: number,
+    decoded: number,
+    covered: number,
+  ): void {
+    const name = compression > ENCODED_LZO_4K ? `${algorithm} ${sectorSize}` : algorithm;
+    this.byAlgorithm[name] ??= { count: 0, stored: 0, decoded: 0, covered: 0 };
+    const sum = this.byAlgorithm[name];
+    sum.count++;
+    sum.stored += stored;
+    sum.decoded += decoded;
+    sum.covered += covered;
+  }
+
+  #room(length: number): EncodedBatch {
+    const batch = this.#batch;
+    const full =
+      batch !== undefined &&
+      (this.#used + length > batch.bytes.byteLength || (batch.count + 1) * ROW > batch.table.length);
+    if (full) this.#dispatch();
+    this.#batch ??= this.#idle.pop() ?? newEncodedBatch();
+    return this.#batch;
+  }
+
+  #note(batch: CommandBatch, i: number, needed: number): void {
+    const path = batch.value(i, PATH)!;
+    if (!equalBytes(path, this.#path)) this.#path = path.slice();
+    const from = batch.u64(i, ATTRIBUTES.fileOffset.number);
+    const to = from + batch.u64(i, ATTRIBUTES.unencodedFileLen.number);
+    this.#places.push({
+      streamOffset: batch.streamOffset(i),
+      commandIndex: batch.index(i),
+      path: this.#path,
+      from,
+      to,
+      needed,
+    });
+  }
+
+  #dispatch(): void {
+    const batch = this.#batch;
+    if (batch === undefined || batch.count === 0) return;
+    const places = this.#places;
+    this.#batch = undefined;
+    this.#used = 0;
+    this.#places = [];
+    const work = this.#check(batch).then((checked) => this.#judge(checked, places));
+    const done: Promise<void> = work.finally(() => this.#underway.splice(this.#underway.indexOf(done), 1));
+    // Judged where it is awaited; until then a failure is no unhandled rejection.
+    done.catch(() => {});
+    this.#underway.push(done);
+  }
+
+  async #judge(batch: EncodedBatch, places: readonly EncodedPlace[]): Promise<void> {
+    for (let write = 0; write < batch.count; write++) {
+      const row = write * ROW;
+      const result = batch.table[row + RESULT]!;
+      const place = places[write]!;
+      if (result === BROKEN) this.#report(place, await whyBroken(batch, row));
+      else if (result < place.needed) {
+        this.#report(
+          place,
+          `Cannot decode encoded write: it gives ${result} bytes, its part of the file needs ${place.needed}`,
+        );
+      }
+    }
+    batch.count = 0;
+    this.#idle.push(batch);
+  }
+}
+
+/** Decodes once more, for the words. */
+async function whyBroken(batch: EncodedBatch, row: number): Promise<string> {
+  try {
+    decodeRow(await loadCodecs(), batch, row);
+  } catch (error) {
+    if (error instanceof BtrfsError) return error.sentence;
+    throw error;
+  }
+  return "Cannot decode encoded write: a second try succeeded, so this machine can't be trusted";
+}
