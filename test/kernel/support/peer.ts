@@ -38,7 +38,7 @@ export async function peerReceive(stream: string, directory: string): Promise<vo
   await run("btrfs", ["-q", "receive", "-f", stream, directory]);
 }
 
-/** What `btrfs receive --dump` prints, with TZ=UTC. */
-export async function peerDump(stream: string): Promise<Buffer> {
-  return (await run("btrfs", ["receive", "--dump", "-f", stream], { env: { TZ: "UTC" } })).stdout;
+/** What `btrfs receive --dump` prints, in the time zone `zone`. */
+export async function peerDump(stream: string, zone = "UTC"): Promise<Buffer> {
+  return (await run("btrfs", ["receive", "--dump", "-f", stream], { env: { TZ: zone } })).stdout;
 }
