@@ -1,2 +1,3 @@
 export { formatUuid, parseUuid } from "./bytes/uuid.ts";
 export * from "./errors.ts";
+export * from "./verify/index.ts";

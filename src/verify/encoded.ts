@@ -53,12 +53,16 @@ export async function checkEncoded(batch: EncodedBatch): Promise<EncodedBatch> {
   return batch;
 }
 
-/** @throws {BtrfsError} saying why it does not decode. */
+/**
+ * Strict, as the kernel lets a wrong zlib checksum pass.
+ *
+ * @throws {BtrfsError} saying why it does not decode.
+ */
 export function decodeRow(codecs: Codecs, { bytes, table }: EncodedBatch, row: number): number {
   const start = table[row + START]!;
   const { algorithm, sectorSize } = encodedAlgorithm(table[row + COMPRESSION]!)!;
   const length = table[row + DECODED]!;
   if (output.byteLength < length) output = new Uint8Array(length);
   const input = bytes.subarray(start, start + table[row + LENGTH]!);
-  return codecs.decode(algorithm, input, output.subarray(0, length), { sectorSize });
+  return codecs.decode(algorithm, input, output.subarray(0, length), { sectorSize, strict: true });
 }
