@@ -1,4 +1,4 @@
-// npm run fuzz -- TARGET [--seconds N] [--seed N]: damages sound inputs of a target of test/fuzz until something goes wrong.
+// npm run fuzz -- TARGET [--seconds N] [--seed N]: damages sound inputs of a target of test/fuzz/targets until something goes wrong.
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 

@@ -92,7 +92,8 @@ function resealed(bytes: Uint8Array, command: number, at: number, value: number)
   return changed;
 }
 
-describe.each([1, 2, 3] as const)("version %d", (version) => {
+// Version 2 is framed as 3, and has fewer commands.
+describe.each([1, 3] as const)("version %d", (version) => {
   const items = oneOfEach(version);
   let bytes: Uint8Array;
   let whole: number[];
@@ -151,6 +152,15 @@ describe.each([1, 2, 3] as const)("version %d", (version) => {
       expectSame(starts, [...whole.slice(0, lost), ...whole.slice(last + 1)]);
     }
   });
+});
+
+test("any flipped bit in a header of version 2 is an error, or changes nothing", async () => {
+  const bytes = await bytesOf(oneOfEach(2));
+  for (let bit = 0; bit < 17 * 8; bit++) {
+    const { items, error } = await outcome(bytes.with(bit >> 3, bytes[bit >> 3]! ^ (1 << (bit & 7))));
+    if (error === undefined) expect(text(items.slice(1))).toBe(text(oneOfEach(2).slice(1)));
+    else expect(error).toBeInstanceOf(StreamError);
+  }
 });
 
 describe("what does not belong there", () => {
@@ -356,7 +366,7 @@ describe("recovery", () => {
     ).subarray(17);
     const claim = unlink.slice();
     const pair = claim.byteLength * 2;
-    const count = 20_000;
+    const count = 10_000;
     const bytes = new Uint8Array(17 + pair * count + 10);
     bytes.set(header);
     const view = viewOf(bytes);
@@ -374,7 +384,7 @@ describe("recovery", () => {
 
   test("nothing but a BtrfsError comes out of splices of two streams", async () => {
     const [a, b] = [streamBytes("small-v1"), streamBytes("small-v2")];
-    for (let cut = 0; cut < 600; cut++) {
+    for (let cut = 0; cut < 300; cut++) {
       const spliced = concatBytes([a.subarray(0, (cut * 977) % a.byteLength), b.subarray((cut * 571) % b.byteLength)]);
       const { error } = await outcome(spliced);
       if (error !== undefined) expect(error).toBeInstanceOf(BtrfsError);

@@ -147,6 +147,14 @@ test("an abort ends a read that would never answer", async () => {
   );
 });
 
+test("an abort is seen between two batches of bytes in memory", async () => {
+  const abort = new AbortController();
+  await expect(async () => {
+    for await (const _ of readBatches(streamBytes("two-v1"), { signal: abort.signal }))
+      abort.abort(new Error("stopped"));
+  }).rejects.toThrow("stopped");
+});
+
 test("an iterable is closed when reading stops early, also by an error", async () => {
   let closed = 0;
   async function* endless() {

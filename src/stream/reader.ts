@@ -111,6 +111,7 @@ class StreamReader {
       batch ??= new CommandBatch(segment);
       let empty = true;
       while (segment.state === "open") {
+        this.#options.signal?.throwIfAborted();
         batch.reset(segment, this.#window);
         const stop = this.#parser.fill(this.#window, batch);
         if (stop === "end") segment.state = "end";

@@ -140,7 +140,7 @@ test("what was written is what is read", async () => {
       const items = segments.flat();
       expect(await read(await write(items))).toEqual(items);
     }),
-    { numRuns: 80 },
+    { numRuns: 50 },
   );
 });
 
@@ -163,7 +163,7 @@ test("unusual attributes and unknown commands, decoded and written again, are th
         expect(await write(await read(bytes, LENIENT))).toEqual(bytes);
       },
     ),
-    { numRuns: 80 },
+    { numRuns: 50 },
   );
 });
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { mutate, Random } from "./mutate.ts";
 
-// A target is a file beside this one: `seeds()` gives sound inputs, `fuzz(data)` throws when something is wrong with what `data` led to.
+// A target is a file in targets/: `seeds()` gives sound inputs, `fuzz(data)` throws when something is wrong with what `data` led to.
 // `npm test` tries each for a moment with a fixed seed; `npm run fuzz -- TARGET --seconds N` goes on with new ones.
 interface Target {
   seeds(): Uint8Array[];
@@ -14,8 +14,7 @@ const { FUZZ_TARGET, FUZZ_SECONDS = "0.5", FUZZ_SEED = "1" } = process.env;
 const MAX_INPUT_SECONDS = 20;
 const MAX_BUFFER_BYTES = 200 * 1024 * 1024;
 
-const targets = readdirSync(import.meta.dirname)
-  .filter((name) => !["run.test.ts", "mutate.ts"].includes(name))
+const targets = readdirSync(join(import.meta.dirname, "targets"))
   .map((name) => name.replace(/\.ts$/, ""))
   .filter((name) => FUZZ_TARGET === undefined || name === FUZZ_TARGET);
 
@@ -31,7 +30,9 @@ function keep(name: string, data: Uint8Array): string {
 test.each(targets)(
   "%s stands any bytes",
   async (name) => {
-    const { seeds, fuzz } = (await import(/* @vite-ignore */ new URL(`./${name}.ts`, import.meta.url).href)) as Target;
+    const { seeds, fuzz } = (await import(
+      /* @vite-ignore */ new URL(`./targets/${name}.ts`, import.meta.url).href
+    )) as Target;
     const sound = seeds();
     const random = new Random(Number(FUZZ_SEED));
     const buffers = process.memoryUsage().arrayBuffers;

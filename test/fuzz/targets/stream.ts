@@ -1,7 +1,7 @@
-import { concatBytes } from "../../src/bytes/bytes.ts";
-import { BtrfsError } from "../../src/errors.ts";
-import { readStream, type StreamItem, type StreamOptions, StreamWriter } from "../../src/stream/index.ts";
-import { streamBytes, streamFixtures } from "../support.ts";
+import { concatBytes } from "../../../src/bytes/bytes.ts";
+import { BtrfsError } from "../../../src/errors.ts";
+import { readStream, type StreamItem, type StreamOptions, StreamWriter } from "../../../src/stream/index.ts";
+import { streamBytes, streamFixtures } from "../../support.ts";
 
 export function seeds(): Uint8Array[] {
   return streamFixtures()
