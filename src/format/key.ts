@@ -54,9 +54,19 @@ export function encodeKey(key: Key, view: DataView, at: number): void {
   view.setBigUint64(at + OFFSET_AT, key.offset, true);
 }
 
+/** Keys share buffers: a search packs one, and an `ArrayBuffer` for each would cost more than the search. */
+const SLAB_BYTES = 240 * KEY_BYTES;
+let slab = new ArrayBuffer(SLAB_BYTES);
+let slabUsed = 0;
+
 /** `key` packed, in bytes of its own. */
 export function packKey(key: Key): DataView {
-  const view = new DataView(new ArrayBuffer(KEY_BYTES));
+  if (slabUsed === SLAB_BYTES) {
+    slab = new ArrayBuffer(SLAB_BYTES);
+    slabUsed = 0;
+  }
+  const view = new DataView(slab, slabUsed, KEY_BYTES);
+  slabUsed += KEY_BYTES;
   encodeKey(key, view, 0);
   return view;
 }

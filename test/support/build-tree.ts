@@ -1,4 +1,4 @@
-import { encodeKey, type Key, packKey } from "../../src/format/key.ts";
+import { encodeKey, type Key } from "../../src/format/key.ts";
 import { HEADER_BYTES, ITEM_HEADER_BYTES, KEY_POINTER_BYTES, NodeBlock, NodeHeader } from "../../src/format/node.ts";
 import { checkNode } from "../../src/tree/check.ts";
 import type { NodeLimits } from "../../src/tree/limits.ts";
@@ -108,5 +108,5 @@ function inGroups<T>(all: readonly T[], size: number): T[][] {
 export function redirect(node: NodeBlock, slot: number, logical: number, key?: Key): void {
   const at = HEADER_BYTES + slot * KEY_POINTER_BYTES;
   node.view.setBigUint64(at + 17, BigInt(logical), true);
-  if (key !== undefined) node.bytes.set(new Uint8Array(packKey(key).buffer), at);
+  if (key !== undefined) encodeKey(key, node.view, at);
 }
