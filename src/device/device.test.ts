@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BtrfsError } from "../errors.ts";
+import { allDone } from "./all-done.ts";
 import { BlobDevice } from "./blob.ts";
 import { MemoryDevice } from "./memory.ts";
 import { OverlayDevice } from "./overlay.ts";
@@ -79,6 +80,15 @@ test.for(["memory", "overlay"])("%s holds what an array holds after any writes a
     }),
     { numRuns: 10 },
   );
+});
+
+test("reads that run together fail only when none of them writes any more", async () => {
+  let finished = false;
+  const slow = new Promise<void>((resolve) => setTimeout(resolve, 20)).then(() => {
+    finished = true;
+  });
+  await expect(allDone([Promise.reject(new Error("first")), slow])).rejects.toThrow("first");
+  expect(finished).toBe(true);
 });
 
 test("an overlay leaves its base as it was", async () => {

@@ -14,6 +14,7 @@ export interface ByteSource {
   read(at: number, target: Uint8Array, options?: { readonly signal?: AbortSignal }): Promise<void>;
   /** Where the host can: an awaited 16 KiB read from the page cache takes about 65 µs, a synchronous one 4 µs. */
   readSync?(at: number, target: Uint8Array): void;
+  /** Settles when all of them have: after that, failed or not, nothing is written to their targets any more. */
   readBatch?(reads: readonly Read[]): Promise<void>;
   close?(): Promise<void>;
 }

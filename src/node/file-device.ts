@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
+import { allDone } from "../device/all-done.ts";
 import { checkBounds } from "../device/bounds.ts";
 import type { ByteSource, ByteStore, Read } from "../device/source.ts";
 import { BtrfsError } from "../errors.ts";
@@ -133,7 +134,7 @@ class FileDevice implements ByteSource {
       runs.push(this.#readRun(sorted.slice(first, last), end));
       first = last;
     }
-    await Promise.all(runs);
+    await allDone(runs);
   }
 
   async close(): Promise<void> {
@@ -152,7 +153,7 @@ class FileDevice implements ByteSource {
         if (count === end - at) return resolve();
         // A short count is rare: read what is missing one by one.
         const rest = reads.filter((read) => read.at + read.target.byteLength > at + count);
-        Promise.all(rest.map((read) => this.read(read.at, read.target))).then(() => resolve(), reject);
+        allDone(rest.map((read) => this.read(read.at, read.target))).then(resolve, reject);
       });
     });
   }

@@ -1,4 +1,5 @@
 import type { Checksum } from "../checksum/checksum.ts";
+import { allDone } from "../device/all-done.ts";
 import type { ByteSource, Read } from "../device/source.ts";
 import { BtrfsError } from "../errors.ts";
 import type { SectorChecksums } from "./checksum-tree.ts";
@@ -112,7 +113,7 @@ export class DataReader {
       else batch.push(piece);
     }
     for (const [source, batch] of batches) running.push(this.#readBatch(source, batch, failures, signal));
-    await Promise.all(running);
+    await allDone(running);
     signal?.throwIfAborted();
     return failures.size === 0 ? undefined : failures;
   }

@@ -1,3 +1,4 @@
+import { allDone } from "../device/all-done.ts";
 import type { ByteSource } from "../device/source.ts";
 import { BtrfsError, CorruptError, type Where } from "../errors.ts";
 import { PROFILES } from "../format/chunk.ts";
@@ -128,7 +129,7 @@ export class Mirrors {
       const source = this.source(stripe.devid, { logical: mirror.logical, physical });
       await source.read(physical, data.subarray(0, target.byteLength), signal === undefined ? undefined : { signal });
     });
-    await Promise.all(reads);
+    await allDone(reads);
     target.set(rebuildColumn(columns, chunk.dataStripes, place.column, also).subarray(0, target.byteLength));
   }
 
