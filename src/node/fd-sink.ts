@@ -1,11 +1,16 @@
-import { write as writeCallback } from "node:fs";
+import { fstatSync, write as writeCallback, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hostError } from "./host-error.ts";
+
+/** Major 1, minor 3. */
+const DEV_NULL = 0x103;
 
 /** Writes in order to an open descriptor: file, pipe, socket or device. */
 export class FdSink {
   readonly #fd: number;
   readonly #name: string;
+  /** What can't keep us waiting for another process is written on the spot: a thread would cost more than the copy. */
+  #isPrompt: boolean | undefined;
 
   constructor(fd: number, name: string) {
     this.#fd = fd;
@@ -21,7 +26,8 @@ export class FdSink {
     let at = 0;
     while (at < bytes.byteLength) {
       try {
-        at += await writeSome(this.#fd, bytes, at);
+        this.#isPrompt ??= isPrompt(this.#fd);
+        at += this.#isPrompt ? writeSync(this.#fd, bytes, at) : await writeSome(this.#fd, bytes, at);
       } catch (error) {
         // Someone else made our end non-blocking, and the reader is slow.
         if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw hostError(error, "write", this.#name);
@@ -29,6 +35,11 @@ export class FdSink {
       }
     }
   }
+}
+
+function isPrompt(fd: number): boolean {
+  const stat = fstatSync(fd);
+  return stat.isFile() || (stat.isCharacterDevice() && stat.rdev === DEV_NULL);
 }
 
 function writeSome(fd: number, bytes: Uint8Array, at: number): Promise<number> {

@@ -12,8 +12,12 @@ const ESCAPES: readonly (Uint8Array | undefined)[] = Array.from({ length: 256 },
   return encoder.encode(`\\${byte.toString(8).padStart(3, "0")}`);
 });
 
-/** 1 where `ESCAPES` has something: one load a byte. */
-const ODD = Uint8Array.from(ESCAPES, (shown) => (shown === undefined ? 0 : 1));
+/** By byte: 0 stands for itself, 1 is escaped, 2 is the NUL that ends a string of C. */
+const KINDS = Uint8Array.from(ESCAPES, (shown, byte) => (shown === undefined ? 0 : byte === 0 ? 2 : 1));
+const NUL = 2;
+
+/** `00` to `99` in a row. */
+const PAIRS = encoder.encode(Array.from({ length: 100 }, (_, value) => String(value).padStart(2, "0")).join(""));
 
 /** Text as bytes, put together without a string on the way. The caller sees to it that there is room. */
 export class LineBuffer {
@@ -45,20 +49,28 @@ export class LineBuffer {
     this.at = at;
   }
 
-  /** `from[start, end)` with everything but plain ASCII escaped. At most four times as long. */
-  escaped(from: Uint8Array, start: number, end: number): void {
+  /**
+   * `from[start, end)` with everything but plain ASCII escaped, up to a NUL. At most four times as long.
+   *
+   * @returns Where it stopped: at the first NUL, or at `end`.
+   */
+  escaped(from: Uint8Array, start: number, end: number): number {
     const { bytes } = this;
     let at = this.at;
-    for (let i = start; i < end; i++) {
+    let i = start;
+    for (; i < end; i++) {
       const byte = from[i]!;
-      if (ODD[byte] === 0) {
+      const kind = KINDS[byte]!;
+      if (kind === 0) {
         bytes[at++] = byte;
         continue;
       }
+      if (kind === NUL) break;
       const shown = ESCAPES[byte]!;
       for (let j = 0; j < shown.length; j++) bytes[at++] = shown[j]!;
     }
     this.at = at;
+    return i;
   }
 
   /** Spaces up to `column`, counted from `start`, and at least one. */
@@ -119,12 +131,22 @@ export class LineBuffer {
     const { bytes } = this;
     const start = this.at;
     let place = start + count;
+    let rest = value;
     this.at = place;
-    for (let rest = value; place > start; ) {
-      const tenth = Math.floor(rest / 10);
-      bytes[--place] = ZERO + (rest - tenth * 10);
-      rest = tenth;
+    while (place - start >= 2) {
+      const hundredth = Math.floor(rest / 100);
+      const pair = (rest - hundredth * 100) * 2;
+      bytes[--place] = PAIRS[pair + 1]!;
+      bytes[--place] = PAIRS[pair]!;
+      rest = hundredth;
     }
+    if (place > start) bytes[start] = ZERO + (rest % 10);
+  }
+
+  /** A number from 0 to 99 as two digits. */
+  pair(value: number): void {
+    this.bytes[this.at++] = PAIRS[value * 2]!;
+    this.bytes[this.at++] = PAIRS[value * 2 + 1]!;
   }
 
   /** Text of characters below 128, off the hot path. */

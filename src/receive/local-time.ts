@@ -15,6 +15,12 @@ export type TimeZone = (seconds: number) => ZoneSpan;
 export const UTC: TimeZone = () => ({ from: Number.NEGATIVE_INFINITY, until: Number.POSITIVE_INFINITY, offset: 0 });
 
 const DAY = 86400;
+const COLON = 58;
+
+/** A power of two: three years of files, before a date is made twice. */
+const CACHED_DAYS = 1024;
+
+const encoder = new TextEncoder();
 const DAYS_OF_400_YEARS = 146097;
 const SECONDS_OF_400_YEARS = BigInt(DAYS_OF_400_YEARS * DAY);
 const TWO_32 = 0x1_0000_0000;
@@ -45,62 +51,84 @@ function dateOf(day: number): { year: number; month: number; day: number } {
   };
 }
 
-/** Writes times as `2024-05-01T12:00:00+0200`: the last day and the last stretch of the zone are remembered. */
+/** Writes times as `2024-05-01T12:00:00+0200`: dates and the last stretch of the zone are remembered. */
 export class LocalTime {
   readonly #zone: TimeZone;
   #span: ZoneSpan = { from: 0, until: 0, offset: 0 };
-  #day = Number.NaN;
-  #date = "";
+  /** `+0200`, for the offset of the stretch. */
+  #offset = encoder.encode(offsetText(0));
+  /** Days, and `2024-05-01T` for each, by the low bits of the day. */
+  readonly #days = new Float64Array(CACHED_DAYS).fill(Number.NaN);
+  readonly #dates: Uint8Array[] = new Array(CACHED_DAYS).fill(new Uint8Array(0));
 
   constructor(zone: TimeZone) {
     this.#zone = zone;
   }
 
-  /** Writes the signed 64-bit seconds at `view[at]`. False when the C library could not: the year doesn't fit an int. */
-  put(out: LineBuffer, view: DataView, at: number): boolean {
+  /** Whether the C library could show the signed 64-bit seconds at `view[at]`: the year must fit an int. */
+  canShow(view: DataView, at: number): boolean {
+    return isNear(view.getInt32(at + 4, true)) || this.#far(view.getBigInt64(at, true)) !== undefined;
+  }
+
+  /** Writes the signed 64-bit seconds at `view[at]`, which can be shown. */
+  put(out: LineBuffer, view: DataView, at: number): void {
     const high = view.getInt32(at + 4, true);
-    if (high >= MAX_HIGH || high < -MAX_HIGH) return this.#putFar(out, view.getBigInt64(at, true));
+    if (!isNear(high)) {
+      out.ascii(this.#far(view.getBigInt64(at, true)) ?? "");
+      return;
+    }
     const seconds = high * TWO_32 + view.getUint32(at, true);
-    if (!(seconds >= this.#span.from && seconds < this.#span.until)) this.#span = this.#zone(seconds);
-    const { offset } = this.#span;
-    const local = seconds + offset;
+    if (!(seconds >= this.#span.from && seconds < this.#span.until)) {
+      this.#span = this.#zone(seconds);
+      this.#offset = encoder.encode(offsetText(this.#span.offset));
+    }
+    const local = seconds + this.#span.offset;
     const day = Math.floor(local / DAY);
-    return this.#putDay(out, day, local - day * DAY, offset, 0);
+    const place = day & (CACHED_DAYS - 1);
+    if (day !== this.#days[place]) {
+      const { year, month, day: dayOfMonth } = dateOf(day);
+      this.#dates[place] = encoder.encode(dateText(year, month, dayOfMonth));
+      this.#days[place] = day;
+    }
+    const second = local - day * DAY;
+    const minute = (second / 60) | 0;
+    const hour = (minute / 60) | 0;
+    out.text(this.#dates[place]!);
+    out.pair(hour);
+    out.byte(COLON);
+    out.pair(minute - hour * 60);
+    out.byte(COLON);
+    out.pair(second - minute * 60);
+    out.text(this.#offset);
   }
 
   /** Far away: the same second of an era that numbers hold exactly. */
-  #putFar(out: LineBuffer, seconds: bigint): boolean {
+  #far(seconds: bigint): string | undefined {
     const eras = seconds / SECONDS_OF_400_YEARS - (seconds < 0n ? 1n : 0n);
     const inEra = Number(seconds - eras * SECONDS_OF_400_YEARS);
     // Before its first change a zone has one offset, and after its last its rules repeat every 400 years.
     const near = seconds < 0n ? Number.MIN_SAFE_INTEGER : inEra + 10 * Number(SECONDS_OF_400_YEARS);
     const { offset } = this.#zone(near);
-    const local = inEra + offset;
-    const day = Math.floor(local / DAY);
-    return this.#putDay(out, day, local - day * DAY, offset, Number(eras) * 400);
+    const { year, month, day } = dateOf(Math.floor((inEra + offset) / DAY));
+    const whole = year + Number(eras) * 400;
+    if (whole < MIN_YEAR || whole > MAX_YEAR) return undefined;
+    const ofDay = new Date((inEra + offset) * 1000).toISOString().slice(11, 19);
+    // The C library adds 1900 to an int, which wraps around.
+    return dateText(whole | 0, month, day) + ofDay + offsetText(offset);
   }
+}
 
-  #putDay(out: LineBuffer, day: number, second: number, offset: number, moreYears: number): boolean {
-    if (day !== this.#day || moreYears !== 0) {
-      const { year, month, day: dayOfMonth } = dateOf(day);
-      const whole = year + moreYears;
-      if (whole < MIN_YEAR || whole > MAX_YEAR) return false;
-      // The C library adds 1900 to an int, which wraps around.
-      this.#date = `${whole | 0}-${String(month).padStart(2, "0")}-${String(dayOfMonth).padStart(2, "0")}T`;
-      this.#day = moreYears === 0 ? day : Number.NaN;
-    }
-    const hour = Math.floor(second / 3600);
-    const minute = Math.floor(second / 60) - hour * 60;
-    out.ascii(this.#date);
-    out.digits(hour, 2);
-    out.byte(58);
-    out.digits(minute, 2);
-    out.byte(58);
-    out.digits(second - hour * 3600 - minute * 60, 2);
-    out.byte(offset < 0 ? 45 : 43);
-    const minutes = Math.floor(Math.abs(offset) / 60);
-    out.digits(Math.floor(minutes / 60), 2);
-    out.digits(minutes % 60, 2);
-    return true;
-  }
+const two = (value: number): string => String(value).padStart(2, "0");
+
+function isNear(high: number): boolean {
+  return high < MAX_HIGH && high >= -MAX_HIGH;
+}
+
+function dateText(year: number, month: number, day: number): string {
+  return `${year}-${two(month)}-${two(day)}T`;
+}
+
+function offsetText(offset: number): string {
+  const minutes = Math.floor(Math.abs(offset) / 60);
+  return `${offset < 0 ? "-" : "+"}${two(Math.floor(minutes / 60))}${two(minutes % 60)}`;
 }
