@@ -1,4 +1,5 @@
 import { BtrfsError } from "../errors.ts";
+import { UsageError } from "./options.ts";
 
 const MAX_U64 = 2n ** 64n - 1n;
 
@@ -17,4 +18,21 @@ export function parseCount(text: string): number {
   const value = BigInt(/^0[0-7]/.test(digits) ? `0o${digits}` : digits);
   if (value >= MAX_U64) throw new BtrfsError("limit", `${text} is too large`);
   return Number(value);
+}
+
+const SUFFIXES = ["", "k", "m", "g", "t"];
+
+/** Bytes of an option: digits, and K, M, G or T for powers of 1024. @throws {UsageError} */
+export function parseBytes(option: string, text: string): number {
+  const found = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(text);
+  const bytes = found === null ? Number.NaN : Number(found[1]) * 1024 ** SUFFIXES.indexOf(found[2]!.toLowerCase());
+  if (Number.isSafeInteger(bytes)) return bytes;
+  throw new UsageError(`option '${option}' can't be '${text}', expected a number of bytes`);
+}
+
+/** A whole number of an option, from 0. @throws {UsageError} */
+export function parseWhole(option: string, text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (Number.isSafeInteger(value)) return value;
+  throw new UsageError(`option '${option}' can't be '${text}', expected a whole number`);
 }

@@ -1,0 +1,136 @@
+import { type Stats, statSync } from "node:fs";
+import { locateFilesystem } from "../device/partition.ts";
+import type { ByteSource } from "../device/source.ts";
+import { BtrfsError } from "../errors.ts";
+import { openFileDevice } from "../node/file-device.ts";
+import { findUse } from "../node/mounted.ts";
+import { openVolume } from "../volume/open.ts";
+import type { Volume } from "../volume/volume.ts";
+import type { Context } from "./command.ts";
+import { EventTeller } from "./events.ts";
+import { parseBytes, parseWhole } from "./numbers.ts";
+import type { Options, Parsed } from "./options.ts";
+
+/** What a word of the command line names. */
+export type Place =
+  /** A path on this machine. */
+  | { readonly kind: "path"; readonly path: string }
+  /** A path inside of an image or device, from its top-level subvolume; `/` where only the image was named. */
+  | { readonly kind: "image"; readonly image: string; readonly path: Uint8Array };
+
+/** Options of every command that opens an image. */
+export const IMAGE_OPTIONS = {
+  device: { long: "device", value: "EXTRA", many: true, brief: "one more device of the filesystem (can be repeated)" },
+  degraded: { long: "degraded", brief: "go on without devices that are missing" },
+  partition: { long: "partition", value: "N", brief: "partition N of the disk image" },
+  offset: { long: "offset", value: "BYTES", brief: "the filesystem begins at this byte of the image (K, M, G, T)" },
+} as const satisfies Options;
+
+/** Options of commands that only read: of the files and trees of an older commit, too. */
+export const OLD_ROOT_OPTIONS = {
+  rootGeneration: {
+    long: "root-generation",
+    value: "N",
+    brief: "as of generation N, if the superblock still knows it",
+  },
+} as const satisfies Options;
+
+export type ImageOptions = Parsed<typeof IMAGE_OPTIONS> & Partial<Parsed<typeof OLD_ROOT_OPTIONS>>;
+
+/**
+ * Reads a place: `IMAGE:PATH` is split at the first `:` whose left side is a regular file or block device, and what is
+ * such a file as a whole is an image. What begins with `./` is never split.
+ */
+export function parsePlace(word: string): Place {
+  if (!word.startsWith("./")) {
+    for (let colon = word.indexOf(":"); colon >= 0; colon = word.indexOf(":", colon + 1)) {
+      const image = word.slice(0, colon);
+      if (!isImage(image)) continue;
+      return { kind: "image", image, path: new TextEncoder().encode(word.slice(colon + 1) || "/") };
+    }
+  }
+  return isImage(word) ? { kind: "image", image: word, path: ROOT } : { kind: "path", path: word };
+}
+
+const ROOT = new TextEncoder().encode("/");
+
+/**
+ * As `parsePlace`, for commands that open images only.
+ *
+ * @throws {BtrfsError} for what is no image, saying what it is.
+ */
+export function imagePlace(word: string): Place & { readonly kind: "image" } {
+  const place = parsePlace(word);
+  if (place.kind === "image") return place;
+  const where = { file: word };
+  const stat = statOf(word);
+  if (stat === undefined) throw new BtrfsError("missing", "Cannot open image: there is no such file", { where });
+  const what = stat.isDirectory() ? "a directory" : "no regular file";
+  throw new BtrfsError("kind", `Cannot open image: it is ${what}, expected an image or a block device`, { where });
+}
+
+export interface OpenImageOptions {
+  /** Opens the devices for writing: refused while one of them is in use. */
+  readonly writable?: boolean;
+}
+
+/** Devices that `image` and `--device` name, each at its filesystem. Reading one that is in use is said. */
+export async function openDevices(
+  { say }: Context,
+  image: string,
+  options: ImageOptions,
+  { writable = false }: OpenImageOptions = {},
+): Promise<ByteSource[]> {
+  const at = {
+    partition: options.partition === undefined ? undefined : parseWhole("--partition", options.partition),
+    offset: options.offset === undefined ? undefined : parseBytes("--offset", options.offset),
+  };
+  const sources: ByteSource[] = [];
+  try {
+    for (const [index, path] of [image, ...options.device].entries()) {
+      const use = writable ? undefined : findUse(path);
+      if (use !== undefined) {
+        say(`btrkit: warning: ${path} is in use: ${use}; what is read may be a mix of old and new`);
+      }
+      const whole = writable ? await openFileDevice(path, { writable }) : await openFileDevice(path);
+      sources.push(whole);
+      sources[index] = await locateFilesystem(whole, index === 0 ? at : {});
+    }
+  } catch (error) {
+    for (const source of sources) await source.close?.();
+    throw error;
+  }
+  return sources;
+}
+
+/** Opens the filesystem on `image` and what `--device` adds. Close it after use: `await using` does. */
+export async function openImage(
+  context: Context,
+  image: string,
+  options: ImageOptions,
+  open: OpenImageOptions = {},
+): Promise<Volume> {
+  const { degraded, rootGeneration } = options;
+  const generation = rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration);
+  const sources = await openDevices(context, image, options, open);
+  const teller = new EventTeller(context.say);
+  try {
+    return await openVolume(sources, { degraded, rootGeneration: generation, onEvent: (event) => teller.tell(event) });
+  } catch (error) {
+    for (const source of sources) await source.close?.();
+    throw error;
+  }
+}
+
+function isImage(path: string): boolean {
+  const stat = statOf(path);
+  return stat !== undefined && (stat.isFile() || stat.isBlockDevice());
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
