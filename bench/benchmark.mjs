@@ -1,4 +1,5 @@
 // What a benchmark is, and what most of them share.
+import { spawnSync } from "node:child_process";
 import { existsSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "./measure.mjs";
@@ -25,6 +26,7 @@ import { Unavailable } from "./measure.mjs";
 /**
  * @typedef {object} Benchmark
  * @property {string} name
+ * @property {string} [needs] the command that it measures, where that may not be there yet
  * @property {number} issue
  * @property {string} title
  * @property {string} peer
@@ -44,6 +46,22 @@ const BIN = join(ROOT, "dist/cli/bin.js");
 export function btrkit(...args) {
   if (!existsSync(BIN)) return new Unavailable("dist/cli/bin.js is not there: `npm run build` makes it");
   return { command: [process.execPath, BIN, ...args] };
+}
+
+/**
+ * The same, with something more; what is absent stays so.
+ *
+ * @param {import("./measure.mjs").Runnable | Unavailable} runnable
+ * @param {Partial<import("./measure.mjs").Runnable>} more
+ * @returns {import("./measure.mjs").Runnable | Unavailable}
+ */
+export function but(runnable, more) {
+  return runnable instanceof Unavailable ? runnable : { ...runnable, ...more };
+}
+
+/** What `btrkit --help` says, empty where btrkit is not built. */
+export function help() {
+  return existsSync(BIN) ? spawnSync(process.execPath, [BIN, "--help"], { encoding: "utf8" }).stdout : "";
 }
 
 /**

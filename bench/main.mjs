@@ -1,8 +1,9 @@
-// `npm run bench -- [NAME...] [--list] [--quick] [--rounds N] [--json FILE] [--corpora]`
+// `npm run bench -- [NAME...] [--list] [--quick] [--rounds N] [--issue N] [--all] [--json FILE]`
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { dirname } from "node:path";
 import { parseArgs } from "node:util";
+import { help } from "./benchmark.mjs";
 import { Cache } from "./corpora/cache.mjs";
 import { cleanUp } from "./corpora/host.mjs";
 import { interleave, Unavailable } from "./measure.mjs";
@@ -11,7 +12,7 @@ import { imageBenchmarks } from "./suites/images.mjs";
 import { streamBenchmarks } from "./suites/stream.mjs";
 
 /** @type {readonly import("./benchmark.mjs").Benchmark[]} */
-const BENCHMARKS = [...streamBenchmarks, ...imageBenchmarks];
+const EVERY = [...streamBenchmarks, ...imageBenchmarks];
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
@@ -20,9 +21,16 @@ const { values: options, positionals: wanted } = parseArgs({
     quick: { type: "boolean", default: false },
     rounds: { type: "string", default: "5" },
     json: { type: "string" },
+    all: { type: "boolean", default: false },
     issue: { type: "string", multiple: true, default: [] },
   },
 });
+
+// What measures a command that is not there yet waits for it; `--all` shows its peers.
+const commands = help();
+const BENCHMARKS = EVERY.filter(
+  ({ needs }) => needs === undefined || options.all || commands.includes(`\n  ${needs} `),
+);
 
 if (options.list) {
   for (const { name, issue, title } of BENCHMARKS) console.log(`${name.padEnd(28)} issue ${issue}: ${title}`);

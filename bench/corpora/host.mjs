@@ -1,6 +1,6 @@
 // The machine's own btrfs: loop images, mounts, sends. Whatever is mounted here is unmounted again, also after a failure.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isInstalled } from "../benchmark.mjs";
@@ -8,6 +8,7 @@ import { Unavailable } from "../measure.mjs";
 
 /** @type {Set<string>} */
 const mounted = new Set();
+let mounts = 0;
 
 /**
  * @param {string} program
@@ -60,10 +61,13 @@ export function onMount(args, work) {
   }
 }
 
-/** @param {readonly string[]} args of mount, without the mount point */
-export function mount(args) {
+/**
+ * @param {readonly string[]} args of mount, without the mount point
+ * @param {string} root the mount point, made anew
+ */
+export function mount(args, root = join(tmpdir(), `btrkit-bench-${process.pid}-${++mounts}`)) {
   if (process.getuid?.() !== 0) throw new Unavailable("mounting needs root");
-  const root = mkdtempSync(join(tmpdir(), "btrkit-bench-"));
+  mkdirSync(root);
   sh("mount", ...args, root);
   mounted.add(root);
   return root;

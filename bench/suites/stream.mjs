@@ -68,6 +68,7 @@ function linesOf(runnable) {
 function verify(name, title, locate) {
   return {
     name,
+    needs: "verify",
     issue: 2,
     title: `verify with decoding, 2 threads, ${title}`,
     peer: "the same with --threads 1",
