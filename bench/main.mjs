@@ -1,7 +1,8 @@
 // `npm run bench -- [NAME...] [--list] [--quick] [--rounds N] [--issue N] [--all] [--json FILE]`
+import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { help } from "./benchmark.mjs";
 import { Cache } from "./corpora/cache.mjs";
@@ -33,7 +34,10 @@ const BENCHMARKS = EVERY.filter(
 );
 
 if (options.list) {
+  console.log(`${"throughput".padEnd(28)} codecs and checksums, one thread`);
   for (const { name, issue, title } of BENCHMARKS) console.log(`${name.padEnd(28)} issue ${issue}: ${title}`);
+} else if (wanted.includes("throughput")) {
+  spawnSync(process.execPath, [join(import.meta.dirname, "throughput.mjs")], { stdio: "inherit" });
 } else {
   // A signal ends the child that runs; staying alive here lets `finally` unmount.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
