@@ -39,7 +39,7 @@ export function table(rows) {
       ratioCell(row),
       barCell(row),
       speed(row, limit),
-      `${cpu(ours)} / ${cpu(peer)}`,
+      `${cpu(ours)} / ${cpu(peer)}${cpuRatio(ours, peer)}`,
       `${peak(ours)} / ${peak(peer)}`,
     ];
   });
@@ -116,6 +116,18 @@ function count(rate) {
 /** @param {import("./measure.mjs").Outcome | undefined} outcome */
 function cpu(outcome) {
   return outcome !== undefined && "cost" in outcome ? (outcome.cost.user + outcome.cost.sys).toFixed(2) : "–";
+}
+
+/**
+ * On a busy machine it says more than elapsed time does.
+ *
+ * @param {import("./measure.mjs").Outcome | undefined} ours
+ * @param {import("./measure.mjs").Outcome | undefined} peer
+ */
+function cpuRatio(ours, peer) {
+  return ours !== undefined && peer !== undefined && "cost" in ours && "cost" in peer
+    ? ` (${((peer.cost.user + peer.cost.sys) / (ours.cost.user + ours.cost.sys)).toFixed(2)}×)`
+    : "";
 }
 
 /** @param {{ cost: import("./measure.mjs").Cost }} outcome */
