@@ -4,6 +4,7 @@ import type { ByteSource } from "../device/source.ts";
 import { BtrfsError } from "../errors.ts";
 import { openFileDevice } from "../node/file-device.ts";
 import { findUse } from "../node/mounted.ts";
+import type { VolumeEvent } from "../volume/events.ts";
 import { openVolume } from "../volume/open.ts";
 import type { Volume } from "../volume/volume.ts";
 import type { Context } from "./command.ts";
@@ -72,6 +73,8 @@ export function imagePlace(word: string): Place & { readonly kind: "image" } {
 export interface OpenImageOptions {
   /** Opens the devices for writing: refused while one of them is in use. */
   readonly writable?: boolean;
+  /** Leaves bad copies and lost bytes to the caller, and says warnings only. */
+  readonly warningsOnly?: boolean;
 }
 
 /** Devices that `image` and `--device` name, each at its filesystem. Reading one that is in use is said. */
@@ -115,7 +118,10 @@ export async function openImage(
   const sources = await openDevices(context, image, options, open);
   const teller = new EventTeller(context.say);
   try {
-    return await openVolume(sources, { degraded, rootGeneration: generation, onEvent: (event) => teller.tell(event) });
+    const onEvent = (event: VolumeEvent) => {
+      if (event.kind === "warning" || !open.warningsOnly) teller.tell(event);
+    };
+    return await openVolume(sources, { degraded, rootGeneration: generation, onEvent });
   } catch (error) {
     for (const source of sources) await source.close?.();
     throw error;

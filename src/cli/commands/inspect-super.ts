@@ -2,6 +2,7 @@ import { CHECKSUM_TYPES } from "../../checksum/checksum.ts";
 import { UnsupportedError } from "../../errors.ts";
 import { describeSuperblock } from "../../format/describe/superblock.ts";
 import type { Described } from "../../format/describe/value.ts";
+import { SUPERBLOCK_BYTES } from "../../format/superblock.ts";
 import { readSuperblockCopies, type SuperblockCopy } from "../../volume/superblock.ts";
 import { command } from "../command.ts";
 import { describedJson, describedTable } from "../described.ts";
@@ -33,7 +34,7 @@ is printed is damaged. In JSON, numbers above 2^53 are text.`,
     try {
       const shown: { device: string; found: SuperblockCopy }[] = [];
       for (const source of sources) {
-        const copies = await readSuperblockCopies(source);
+        const copies = insideOnly(await readSuperblockCopies(source));
         for (const found of options.all ? copies : copies.slice(0, 1)) shown.push({ device: source.name, found });
       }
       if (options.format === "text" || options.format === undefined) {
@@ -50,6 +51,13 @@ is printed is damaged. In JSON, numbers above 2^53 are text.`,
     }
   },
 });
+
+/** A device that is longer than its filesystem has no copies behind it. */
+function insideOnly(copies: readonly SuperblockCopy[]): readonly SuperblockCopy[] {
+  const sound = copies.find(({ problem }) => problem === undefined)?.superblock;
+  if (sound === undefined) return copies;
+  return copies.filter(({ physical }) => BigInt(physical + SUPERBLOCK_BYTES) < sound.devItem.totalBytes);
+}
 
 /** A feature that btrkit doesn't know is no damage. */
 function isDamaged({ problem }: SuperblockCopy): boolean {
