@@ -51,6 +51,8 @@ export type WarningTopic =
   /** An older root than the newest is shown. */
   | "old-root"
   /** The chunk tree and the superblock's array disagree. */
-  | "system-chunks";
+  | "system-chunks"
+  /** The two indexes of a directory disagree, or a name is there twice. */
+  | "directory";
 
 export type OnEvent = (event: VolumeEvent) => void;

@@ -1,0 +1,140 @@
+import { BtrfsError, CorruptError } from "../errors.ts";
+import {
+  decodeFileExtent,
+  FILE_EXTENT_INLINE,
+  FILE_EXTENT_PREALLOC,
+  type FileExtent,
+  type InlineExtent,
+  type StoredExtent,
+} from "../format/file-extent.ts";
+import { itemsOf, keyOf } from "../format/key.ts";
+import { EXTENT_DATA } from "../format/key-type.ts";
+import { slotKey } from "../format/node.ts";
+import type { LeafSpan } from "../tree/source.ts";
+import type { Inode } from "./inode.ts";
+import { located } from "./located.ts";
+
+export interface ExtentOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes what can't be read of the list of extents, in place of ending it. */
+  readonly onDamage?: ((error: BtrfsError) => void) | undefined;
+}
+
+/**
+ * The extents of a file as its items have them, leaf by leaf: first the one that has file offset `from`, or the next.
+ * Holes may have an item or none.
+ */
+export async function* extentBatches(
+  inode: Inode,
+  from = 0n,
+  options: ExtentOptions = {},
+): AsyncGenerator<FileExtent[]> {
+  const { tree } = inode.subvolume;
+  const { signal, onDamage } = options;
+  const fail = (error: unknown): void => {
+    const found = located(error, inode.where);
+    if (!(found instanceof BtrfsError) || onDamage === undefined) throw found;
+    onDamage(found);
+  };
+  const start = from === 0n ? 0n : await firstExtent(inode, from).catch(fail);
+  const walk = tree.walk(itemsOf(inode.number, EXTENT_DATA, start ?? from), signal === undefined ? {} : { signal });
+  for (;;) {
+    let batch: FileExtent[] | undefined;
+    try {
+      const next = walk.next();
+      const span = next instanceof Promise ? await next : next;
+      batch = span && decodeSpan(span);
+    } catch (error) {
+      // The walk has passed the bad node: what follows it can be had.
+      fail(error);
+      continue;
+    }
+    if (batch === undefined) return;
+    yield batch;
+  }
+}
+
+/** File offset of the last extent that begins at or before `offset`. */
+async function firstExtent(inode: Inode, offset: bigint): Promise<bigint | undefined> {
+  const span = await inode.subvolume.tree.find(keyOf(inode.number, EXTENT_DATA, offset), "atOrBefore");
+  if (span === undefined) return undefined;
+  const key = slotKey(span.leaf, span.first);
+  return key.objectid === inode.number && key.type === EXTENT_DATA ? key.offset : undefined;
+}
+
+function decodeSpan({ leaf, first, last }: LeafSpan): FileExtent[] {
+  const extents: FileExtent[] = [];
+  for (let slot = first; slot < last; slot++) extents.push(decodeFileExtent(leaf, slot));
+  return extents;
+}
+
+/** File offset behind the last byte that an extent has. */
+export function extentEnd(extent: FileExtent): bigint {
+  return extent.fileOffset + (extent.type === FILE_EXTENT_INLINE ? extent.ramBytes : extent.numBytes);
+}
+
+/** What stands in a part of a file, from `start` up to `end`. */
+export type Piece =
+  /** A hole, or preallocated. */
+  | { readonly kind: "zeros"; readonly start: bigint; readonly end: bigint }
+  | { readonly kind: "inline"; readonly start: bigint; readonly end: bigint; readonly extent: InlineExtent }
+  | { readonly kind: "stored"; readonly start: bigint; readonly end: bigint; readonly extent: StoredExtent }
+  /** The list of extents can't be read here. */
+  | { readonly kind: "lost"; readonly start: bigint; readonly end: bigint; readonly error: BtrfsError };
+
+/**
+ * What stands in a file from `start` up to `end`, without gaps.
+ *
+ * @throws {CorruptError} where extents overlap, or can't be read, unless `keepGoing`.
+ */
+export async function* pieces(
+  inode: Inode,
+  start: bigint,
+  end: bigint,
+  { signal, keepGoing = false }: { readonly signal?: AbortSignal | undefined; readonly keepGoing?: boolean } = {},
+): AsyncGenerator<Piece[]> {
+  let cursor = start;
+  let taken = 0n;
+  let damage: BtrfsError | undefined;
+  const onDamage = keepGoing
+    ? (error: BtrfsError): void => {
+        damage = error;
+      }
+    : undefined;
+  const gap = (to: bigint): Piece => {
+    const error = damage;
+    damage = undefined;
+    return error === undefined
+      ? { kind: "zeros", start: cursor, end: to }
+      : { kind: "lost", start: cursor, end: to, error };
+  };
+  for await (const batch of extentBatches(inode, start, { signal, onDamage })) {
+    const found: Piece[] = [];
+    for (const extent of batch) {
+      if (extent.fileOffset >= end) break;
+      if (extent.fileOffset < taken) throw overlap(inode, extent.fileOffset, taken);
+      taken = extentEnd(extent);
+      if (taken <= cursor) continue;
+      if (extent.fileOffset > cursor) {
+        found.push(gap(extent.fileOffset));
+        cursor = extent.fileOffset;
+      }
+      const to = taken < end ? taken : end;
+      found.push(pieceOf(extent, cursor, to));
+      cursor = to;
+    }
+    if (found.length > 0) yield found;
+    if (cursor >= end || batch.at(-1)!.fileOffset >= end) break;
+  }
+  if (cursor < end) yield [gap(end)];
+}
+
+function pieceOf(extent: FileExtent, start: bigint, end: bigint): Piece {
+  if (extent.type === FILE_EXTENT_INLINE) return { kind: "inline", start, end, extent };
+  const isZeros = extent.type === FILE_EXTENT_PREALLOC || extent.diskBytenr === 0;
+  return isZeros ? { kind: "zeros", start, end } : { kind: "stored", start, end, extent };
+}
+
+function overlap(inode: Inode, offset: bigint, end: bigint): CorruptError {
+  return new CorruptError(`Cannot trust file extent at ${offset}: the one before it ends at ${end}`, inode.where);
+}

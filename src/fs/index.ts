@@ -1,0 +1,10 @@
+export type { DirectoryEntry, ReadDirectoryOptions } from "./directory.ts";
+export type { ExtentOptions, Piece } from "./extents.ts";
+export type { ChunkOptions, OpenFile, ReadOptions } from "./file.ts";
+export { type Filesystem, type FilesystemOptions, openFilesystem } from "./filesystem.ts";
+export type { Inode, InodeKind, InodeStat } from "./inode.ts";
+export { isSafeName, type LookupOptions } from "./path.ts";
+export type { Subvolume, SubvolumeInfo } from "./subvolume.ts";
+export type { ListedSubvolume, SubvolumePlace } from "./subvolume-list.ts";
+export { DirectoryGuard, type WalkOptions, type WalkStep, walk } from "./walk.ts";
+export type { Xattr } from "./xattr.ts";
