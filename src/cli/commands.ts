@@ -11,6 +11,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "receive", load: async () => (await import("./commands/receive.ts")).receive as Command },
   { name: "verify", load: async () => (await import("./commands/verify.ts")).verify as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
+  { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },
   { name: "scrub", load: async () => (await import("./commands/scrub.ts")).scrub as Command },
   { name: "completion", load: async () => (await import("./commands/completion.ts")).completion as Command },
 ];

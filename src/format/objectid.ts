@@ -76,6 +76,20 @@ export function treeName(id: bigint): string {
   return NAMES.get(id) ?? id.toString();
 }
 
+/** The tree with this name, as `treeName` has it or people write it: `FS_TREE`, `fs`, `free-space`. */
+export function treeIdByName(name: string): bigint | undefined {
+  const plain = (text: string): string =>
+    text
+      .toLowerCase()
+      .replaceAll("_", "-")
+      .replace(/-tree$/, "");
+  for (const [id, known] of NAMES) {
+    const isTree = id <= RAID_STRIPE_TREE_OBJECTID || /TREE|LOG|RELOC/.test(known);
+    if (isTree && id !== ROOT_TREE_DIR_OBJECTID && plain(known) === plain(name)) return id;
+  }
+  return undefined;
+}
+
 /**
  * An object id in a key. Small ids mean different things in different trees, so only the ones near 2^64 have names.
  */

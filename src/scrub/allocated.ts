@@ -28,7 +28,7 @@ export async function* allocatedExtents(
 ): AsyncGenerator<Allocated[]> {
   const tree = await volume.openTree(EXTENT_TREE_OBJECTID);
   let end = 0;
-  for await (const found of treeBlocks(tree, signal)) {
+  for await (const found of treeBlocks(tree, { signal })) {
     if ("fault" in found) {
       onFault(found.fault);
       continue;

@@ -1,6 +1,7 @@
 import { toSafe } from "../bytes/u64.ts";
-import { BtrfsError } from "../errors.ts";
+import { BtrfsError, CorruptError, type Where } from "../errors.ts";
 import { ROOT_TREE_OBJECTID } from "../format/objectid.ts";
+import type { RootItem } from "../format/root.ts";
 import { MAX_LEVELS } from "../format/superblock.ts";
 import type { TreeRoot } from "../tree/source.ts";
 import type { SuperblockView } from "./superblock.ts";
@@ -66,4 +67,26 @@ export function chooseRoot(superblock: SuperblockView, { rootGeneration, backupR
     "missing",
     `Cannot find ${wanted}: the superblock knows ${known === "" ? "no older root" : known}`,
   );
+}
+
+/**
+ * Where the tree of a root item starts.
+ *
+ * @throws {CorruptError} when no tree can start there.
+ */
+export function rootOfItem(
+  id: bigint,
+  { bytenr, level, generation }: InstanceType<typeof RootItem>,
+  sectorSize: number,
+  where: Where,
+): TreeRoot {
+  const limit = BigInt(Number.MAX_SAFE_INTEGER);
+  const aligned = bytenr !== 0n && bytenr % BigInt(sectorSize) === 0n && bytenr <= limit;
+  if (!aligned || level >= MAX_LEVELS || generation > limit) {
+    throw new CorruptError(
+      `Cannot trust root item: root is at ${bytenr}, of level ${level} and generation ${generation}`,
+      where,
+    );
+  }
+  return { id, logical: Number(bytenr), level, generation: Number(generation) };
 }

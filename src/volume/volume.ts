@@ -1,13 +1,12 @@
 import type { Checksum } from "../checksum/checksum.ts";
 import { isStore } from "../device/slice.ts";
 import type { ByteStore } from "../device/source.ts";
-import { BtrfsError, CorruptError } from "../errors.ts";
+import { BtrfsError } from "../errors.ts";
 import { keyOf, MAX_U64 } from "../format/key.ts";
 import { ROOT_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts";
 import { CHUNK_TREE_OBJECTID, CSUM_TREE_OBJECTID, ROOT_TREE_OBJECTID } from "../format/objectid.ts";
 import { decodeRootItem } from "../format/root.ts";
-import { MAX_LEVELS } from "../format/superblock.ts";
 import type { NodeLimits } from "../tree/limits.ts";
 import type { LogicalSource, NodeExpectation, TreeRoot } from "../tree/source.ts";
 import { NodeTree } from "../tree/tree.ts";
@@ -18,6 +17,7 @@ import type { VolumeDevice } from "./devices.ts";
 import type { OnEvent } from "./events.ts";
 import type { Mirror, Mirrors } from "./mirrors.ts";
 import type { NodeReader } from "./node-reader.ts";
+import { rootOfItem } from "./roots.ts";
 import type { SuperblockView } from "./superblock.ts";
 
 interface VolumeParts {
@@ -102,16 +102,7 @@ export class Volume implements LogicalSource {
     const { objectid, type } = slotKey(leaf, first);
     if (objectid !== id || type !== ROOT_ITEM) return undefined;
     const where = itemWhere(leaf, first);
-    const item = decodeRootItem(itemBytes(leaf, first), where);
-    const limit = BigInt(Number.MAX_SAFE_INTEGER);
-    const aligned = item.bytenr !== 0n && item.bytenr % BigInt(this.sectorSize) === 0n && item.bytenr <= limit;
-    if (!aligned || item.level >= MAX_LEVELS || item.generation > limit) {
-      throw new CorruptError(
-        `Cannot trust root item: root is at ${item.bytenr}, of level ${item.level} and generation ${item.generation}`,
-        where,
-      );
-    }
-    return { id, logical: Number(item.bytenr), level: item.level, generation: Number(item.generation) };
+    return rootOfItem(id, decodeRootItem(itemBytes(leaf, first), where), this.sectorSize, where);
   }
 
   /** The tree with this object id. @throws {BtrfsError} `missing`, when there is none. */

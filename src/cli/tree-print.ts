@@ -1,0 +1,165 @@
+import { BtrfsError } from "../errors.ts";
+import { describeItem, type ItemSizes } from "../format/describe/item.ts";
+import { describeKey } from "../format/describe/value.ts";
+import { formatKey } from "../format/key.ts";
+import {
+  childGeneration,
+  childLogical,
+  HEADER_BYTES,
+  itemSize,
+  itemStart,
+  type NodeBlock,
+  slotKey,
+} from "../format/node.ts";
+import { treeName } from "../format/objectid.ts";
+import type { ListedTree } from "../volume/trees.ts";
+import { describedJson, describedLines, jsonNumber } from "./described.ts";
+import type { Output } from "./output.ts";
+
+/** Prints trees as they come. */
+export interface TreePrinter {
+  begin(): Promise<void> | undefined;
+  tree(tree: ListedTree): Promise<void> | undefined;
+  /** Gives the number of items that could not be decoded. */
+  block(tree: ListedTree, node: NodeBlock): Promise<number>;
+  fault(tree: ListedTree | undefined, fault: BtrfsError): Promise<void> | undefined;
+  end(): Promise<void> | undefined;
+}
+
+export function treePrinter(out: Output, format: string, sizes: ItemSizes): TreePrinter {
+  if (format === "text") return new TextPrinter(out, sizes);
+  return new JsonPrinter(out, sizes, format === "json");
+}
+
+const nothing = (): undefined => undefined;
+
+class TextPrinter implements TreePrinter {
+  readonly begin = nothing;
+  readonly end = nothing;
+  readonly #out: Output;
+  readonly #sizes: ItemSizes;
+
+  constructor(out: Output, sizes: ItemSizes) {
+    this.#out = out;
+    this.#sizes = sizes;
+  }
+
+  tree({ id, logical, level, generation, offset }: ListedTree) {
+    return this.#out.line(
+      `tree ${treeWords(id)}, root item offset ${offset}, root at ${logical}, level ${level}, generation ${generation}`,
+    );
+  }
+
+  fault(_tree: ListedTree | undefined, fault: BtrfsError) {
+    return this.#out.line(`  damaged, passed over: ${fault.message}`);
+  }
+
+  async block(tree: ListedTree, node: NodeBlock): Promise<number> {
+    const { logical, level, generation, owner, count } = node;
+    const kind = level === 0 ? `leaf ${logical}, ${count} items` : `node ${logical}, level ${level}, ${count} children`;
+    await this.#out.line(`  ${kind}, generation ${generation}, owner ${treeName(owner)}`);
+    let faults = 0;
+    for (let slot = 0; slot < count; slot++) {
+      const key = formatKey(slotKey(node, slot));
+      if (level > 0) {
+        await this.#out.line(
+          `    key ${key} block ${childLogical(node, slot)} generation ${childGeneration(node, slot)}`,
+        );
+        continue;
+      }
+      const at = itemStart(node, slot) - HEADER_BYTES;
+      await this.#out.line(`    item ${slot} key ${key} offset ${at} size ${itemSize(node, slot)}`);
+      try {
+        for (const line of describedLines(describeItem(node, slot, this.#sizes), "      ")) await this.#out.line(line);
+      } catch (error) {
+        if (!(error instanceof BtrfsError)) throw error;
+        await this.fault(tree, error);
+        faults++;
+      }
+    }
+    return faults;
+  }
+}
+
+/** One object a line; or the same objects, as one array. */
+class JsonPrinter implements TreePrinter {
+  readonly #out: Output;
+  readonly #sizes: ItemSizes;
+  readonly #asDocument: boolean;
+  #first = true;
+
+  constructor(out: Output, sizes: ItemSizes, asDocument: boolean) {
+    this.#out = out;
+    this.#sizes = sizes;
+    this.#asDocument = asDocument;
+  }
+
+  begin() {
+    return this.#asDocument ? this.#out.line('{"__header": {"version": "1"}, "inspect-tree": [') : undefined;
+  }
+
+  end() {
+    return this.#asDocument ? this.#out.line("]}") : undefined;
+  }
+
+  tree({ id, logical, level, generation, offset }: ListedTree) {
+    const root = { root: logical, level, generation, offset: jsonNumber(offset) };
+    return this.#put({ kind: "tree", ...treeJson(id), ...root });
+  }
+
+  fault(tree: ListedTree | undefined, { sentence, where }: BtrfsError) {
+    const place = { logical: where.logical ?? null, device: where.device ?? null, physical: where.physical ?? null };
+    return this.#put({ kind: "damaged", ...(tree === undefined ? {} : treeJson(tree.id)), ...place, error: sentence });
+  }
+
+  async block(tree: ListedTree, node: NodeBlock): Promise<number> {
+    const { logical, level, generation, owner, count } = node;
+    const head = { ...treeJson(tree.id), logical, level, generation, owner: jsonNumber(owner) };
+    if (level > 0) {
+      const children = Array.from({ length: count }, (_, slot) => ({
+        key: describedJson(describeKey(slotKey(node, slot))),
+        logical: childLogical(node, slot),
+        generation: childGeneration(node, slot),
+      }));
+      await this.#put({ kind: "node", ...head, children });
+      return 0;
+    }
+    await this.#put({ kind: "leaf", ...head, items: count });
+    let faults = 0;
+    for (let slot = 0; slot < count; slot++) {
+      try {
+        await this.#put({
+          kind: "item",
+          ...treeJson(tree.id),
+          leaf: logical,
+          slot,
+          key: describedJson(describeKey(slotKey(node, slot))),
+          offset: itemStart(node, slot) - HEADER_BYTES,
+          size: itemSize(node, slot),
+          data: describedJson(describeItem(node, slot, this.#sizes)),
+        });
+      } catch (error) {
+        if (!(error instanceof BtrfsError)) throw error;
+        await this.fault(tree, error);
+        faults++;
+      }
+    }
+    return faults;
+  }
+
+  #put(value: Record<string, unknown>) {
+    const comma = this.#asDocument && !this.#first ? "," : "";
+    this.#first = false;
+    return this.#out.line(comma + JSON.stringify(value));
+  }
+}
+
+function treeJson(id: bigint): { tree: number | string; tree_name: string | null } {
+  const name = treeName(id);
+  return { tree: jsonNumber(id), tree_name: name === id.toString() ? null : name };
+}
+
+function treeWords(id: bigint): string {
+  const name = treeName(id);
+  return name === id.toString() ? name : `${name} (${BigInt.asIntN(64, id)})`;
+}
