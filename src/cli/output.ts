@@ -1,5 +1,4 @@
 import { fstatSync, writeSync } from "node:fs";
-import { isatty } from "node:tty";
 import { FdSink } from "../node/fd-sink.ts";
 
 /** What the formats of `--format` mean: for people, one JSON document, one JSON object a line. */
@@ -48,7 +47,7 @@ export class Output {
 /** Without loading a terminal's machinery for files and pipes. */
 function isTerminal(fd: number): boolean {
   try {
-    return fstatSync(fd).isCharacterDevice() && isatty(fd);
+    return fstatSync(fd).isCharacterDevice() && process.getBuiltinModule("node:tty").isatty(fd);
   } catch {
     return false;
   }
