@@ -5,6 +5,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * backslashes and control characters, so that no name can write to a terminal what it likes.
  */
 export function displayName(name: Uint8Array): string {
+  if (isPlain(name)) return String.fromCharCode.apply(undefined, name as unknown as number[]);
   try {
     return escapeControls(decoder.decode(name));
   } catch {
@@ -12,6 +13,19 @@ export function displayName(name: Uint8Array): string {
     for (const byte of name) text += byte < 0x7f ? escapeControls(String.fromCharCode(byte)) : escaped(byte);
     return text;
   }
+}
+
+/** As long as arguments of a call may safely be. */
+const MAX_PLAIN_BYTES = 4096;
+
+/** Whether all bytes are ASCII and stand for themselves, as those of most names: lists are long. */
+function isPlain(name: Uint8Array): boolean {
+  if (name.byteLength > MAX_PLAIN_BYTES) return false;
+  for (let at = 0; at < name.byteLength; at++) {
+    const byte = name[at]!;
+    if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return false;
+  }
+  return true;
 }
 
 /** The name as a string, when its bytes are UTF-8; otherwise it has no string that would give the same bytes back. */
