@@ -10,6 +10,10 @@ export interface CommandEntry {
 export const COMMANDS: readonly CommandEntry[] = [
   { name: "receive", load: async () => (await import("./commands/receive.ts")).receive as Command },
   { name: "verify", load: async () => (await import("./commands/verify.ts")).verify as Command },
+  { name: "ls", load: async () => (await import("./commands/ls.ts")).ls as Command },
+  { name: "cat", load: async () => (await import("./commands/cat.ts")).cat as Command },
+  { name: "stat", load: async () => (await import("./commands/stat.ts")).stat as Command },
+  { name: "du", load: async () => (await import("./commands/du.ts")).du as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
   { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },
   { name: "scrub", load: async () => (await import("./commands/scrub.ts")).scrub as Command },

@@ -17,7 +17,12 @@ export class Output {
 
   /** Gathered until there is enough to write. */
   line(text: string): Promise<void> | undefined {
-    this.#text += `${text}\n`;
+    return this.text(`${text}\n`);
+  }
+
+  /** As `line`, without ending it. */
+  text(text: string): Promise<void> | undefined {
+    this.#text += text;
     return this.#text.length >= CHUNK ? this.flush() : undefined;
   }
 
