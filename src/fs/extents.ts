@@ -68,6 +68,39 @@ function decodeSpan({ leaf, first, last }: LeafSpan): FileExtent[] {
   return extents;
 }
 
+/**
+ * The extent that has file offset `offset`; an inline one has the rest of its sector too. Where there is none, `next` is
+ * where the following one begins, if that is before `end`.
+ */
+export async function findExtent(
+  inode: Inode,
+  offset: bigint,
+  end: bigint,
+): Promise<{ readonly extent?: FileExtent; readonly next?: bigint }> {
+  const { tree, filesystem } = inode.subvolume;
+  const sector = BigInt(filesystem.volume.sectorSize);
+  const span = await tree.find(keyOf(inode.number, EXTENT_DATA, offset), "atOrBefore");
+  if (span !== undefined) {
+    const { objectid, type } = slotKey(span.leaf, span.first);
+    if (objectid === inode.number && type === EXTENT_DATA) {
+      const extent = decodeFileExtent(span.leaf, span.first);
+      if (offset < roundUp(extentEnd(extent), sector)) return { extent };
+    }
+  }
+  const first = keyOf(inode.number, EXTENT_DATA, offset + 1n);
+  const following = tree.walk({ first, last: keyOf(inode.number, EXTENT_DATA, end) }).next();
+  const next = following instanceof Promise ? await following : following;
+  return next === undefined ? {} : { next: slotKey(next.leaf, next.first).offset };
+}
+
+export function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+export function roundUp(value: bigint, unit: bigint): bigint {
+  return ((value + unit - 1n) / unit) * unit;
+}
+
 /** File offset behind the last byte that an extent has. */
 export function extentEnd(extent: FileExtent): bigint {
   return extent.fileOffset + (extent.type === FILE_EXTENT_INLINE ? extent.ramBytes : extent.numBytes);
@@ -119,7 +152,7 @@ export async function* pieces(
         found.push(gap(extent.fileOffset));
         cursor = extent.fileOffset;
       }
-      const to = taken < end ? taken : end;
+      const to = smaller(taken, end);
       found.push(pieceOf(extent, cursor, to));
       cursor = to;
     }

@@ -1,6 +1,6 @@
 import { BtrfsError, CorruptError } from "../errors.ts";
 import { COMPRESS_NONE, type FileExtent, type StoredExtent } from "../format/file-extent.ts";
-import { type ExtentOptions, extentBatches, type Piece, pieces } from "./extents.ts";
+import { type ExtentOptions, extentBatches, type Piece, pieces, smaller } from "./extents.ts";
 import { inFlight } from "./in-flight.ts";
 import { algorithmOf, readInline } from "./inline.ts";
 import type { Inode } from "./inode.ts";
@@ -203,8 +203,4 @@ function addStored(stored: StoredPiece[], piece: StoredPiece): void {
     const end = smaller(start + most, piece.end);
     stored.push({ ...piece, start, end });
   }
-}
-
-function smaller(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }
