@@ -115,6 +115,12 @@ export type Piece =
   /** The list of extents can't be read here. */
   | { readonly kind: "lost"; readonly start: bigint; readonly end: bigint; readonly error: BtrfsError };
 
+export interface PiecesOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Makes a piece of what can't be read of the list of extents, in place of ending it. */
+  readonly keepGoing?: boolean | undefined;
+}
+
 /**
  * What stands in a file from `start` up to `end`, without gaps.
  *
@@ -124,7 +130,7 @@ export async function* pieces(
   inode: Inode,
   start: bigint,
   end: bigint,
-  { signal, keepGoing = false }: { readonly signal?: AbortSignal | undefined; readonly keepGoing?: boolean } = {},
+  { signal, keepGoing = false }: PiecesOptions = {},
 ): AsyncGenerator<Piece[]> {
   let cursor = start;
   let taken = 0n;

@@ -1,6 +1,6 @@
 import { BtrfsError, CorruptError } from "../errors.ts";
 import { COMPRESS_NONE, type FileExtent, type StoredExtent } from "../format/file-extent.ts";
-import { type ExtentOptions, extentBatches, type Piece, pieces, smaller } from "./extents.ts";
+import { type ExtentOptions, extentBatches, type Piece, type PiecesOptions, pieces, smaller } from "./extents.ts";
 import { inFlight } from "./in-flight.ts";
 import { algorithmOf, readInline } from "./inline.ts";
 import type { Inode } from "./inode.ts";
@@ -57,11 +57,7 @@ export class OpenFile {
   }
 
   /** What stands in the file from `start` to `end`, without gaps, some pieces at a time. */
-  pieces(
-    start = 0n,
-    end = this.size,
-    options?: { signal?: AbortSignal; keepGoing?: boolean },
-  ): AsyncGenerator<Piece[]> {
+  pieces(start = 0n, end = this.size, options?: PiecesOptions): AsyncGenerator<Piece[]> {
     return pieces(this.inode, start, smaller(end, this.size), options);
   }
 

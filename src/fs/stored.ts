@@ -1,10 +1,9 @@
 import { MAX_EXTENT_BYTES } from "#codec";
-import { type BtrfsError, CorruptError } from "../errors.ts";
+import { BtrfsError, CorruptError, type Where } from "../errors.ts";
 import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
 import { COMPRESS_NONE, type StoredExtent } from "../format/file-extent.ts";
 import { INODE_NODATASUM } from "../format/inode.ts";
 import type { DataReadOptions } from "../volume/data-reader.ts";
-import type { OnEvent } from "../volume/events.ts";
 import type { Inode } from "./inode.ts";
 import { located } from "./located.ts";
 
@@ -54,31 +53,67 @@ export async function readStored(
   options: StoredReadOptions = {},
 ): Promise<void> {
   const { volume, buffers } = inode.subvolume.filesystem;
-  const logical = extent.diskBytenr + at;
-  const read: DataReadOptions = { ...options, onEvent: eventsOf(inode, extent) };
+  const sector = volume.sectorSize;
+  const head = (extent.diskBytenr + at) % sector;
+  const length = Math.ceil((head + target.byteLength) / sector) * sector;
+  if (length === target.byteLength || hasNoChecksums(inode)) {
+    return readParts(inode, [{ extent, at, length: target.byteLength }], target, options);
+  }
+  const buffer = buffers.take(length);
   try {
-    if ((inode.stat.flags & BigInt(INODE_NODATASUM)) !== 0n) return await volume.readData(logical, target, read);
-    const sector = volume.sectorSize;
-    const head = logical % sector;
-    const length = Math.ceil((head + target.byteLength) / sector) * sector;
-    if (length === target.byteLength) return await readSectors(inode, logical, target, read);
-    const buffer = buffers.take(length);
-    try {
-      await readSectors(inode, logical - head, buffer, { ...read, ...clipped(options, head, target.byteLength) });
-      target.set(buffer.subarray(head, head + target.byteLength));
-    } finally {
-      buffers.give(buffer);
-    }
-  } catch (error) {
-    throw located(error, { ...inode.where, fileOffset: fileOffsetOf(extent, at) });
+    const part = { extent, at: at - head, length };
+    await readParts(inode, [part], buffer, { ...options, ...clipped(options, head, target.byteLength) });
+    target.set(buffer.subarray(head, head + target.byteLength));
+  } finally {
+    buffers.give(buffer);
   }
 }
 
-async function readSectors(inode: Inode, logical: number, target: Uint8Array, options: DataReadOptions): Promise<void> {
-  const { volume } = inode.subvolume.filesystem;
-  const found = volume.readChecksums(logical, target.byteLength);
-  const checksums = found instanceof Promise ? await found : found;
-  await volume.readData(logical, target, { ...options, checksums });
+/** `length` stored bytes of an extent from byte `at` of it on, in whole sectors. */
+export interface StoredPart {
+  readonly extent: StoredExtent;
+  readonly at: number;
+  readonly length: number;
+}
+
+/** Whether `next` begins on the disk where `part` ends. */
+export function follows(part: StoredPart, next: StoredPart): boolean {
+  return part.extent.diskBytenr + part.at + part.length === next.extent.diskBytenr + next.at;
+}
+
+/**
+ * Fills `target` with parts that follow one another on the disk: one read for all of them.
+ *
+ * @throws {BtrfsError} for the first bytes that no copy has, unless `onUnreadable` takes them.
+ */
+export async function readParts(
+  inode: Inode,
+  parts: readonly StoredPart[],
+  target: Uint8Array,
+  options: StoredReadOptions = {},
+): Promise<void> {
+  const { volume, onEvent } = inode.subvolume.filesystem;
+  const [{ extent, at }] = parts as [StoredPart];
+  const logical = extent.diskBytenr + at;
+  // The volume knows addresses: the file is added to what it tells.
+  const whereOf = (where: Where): Where => {
+    const fileOffset = fileOffsetAt(parts, (where.logical ?? logical) - logical);
+    return { ...where, ...inode.where, fileOffset };
+  };
+  const read: DataReadOptions = {
+    ...options,
+    onEvent: (event) => onEvent({ ...event, where: whereOf(event.where) }),
+  };
+  try {
+    const checksums = hasNoChecksums(inode) ? undefined : await volume.readChecksums(logical, target.byteLength);
+    await volume.readData(logical, target, { ...read, checksums });
+  } catch (error) {
+    throw error instanceof BtrfsError ? located(error, whereOf(error.where)) : error;
+  }
+}
+
+function hasNoChecksums(inode: Inode): boolean {
+  return (inode.stat.flags & BigInt(INODE_NODATASUM)) !== 0n;
 }
 
 /** Of bad bytes of a buffer, those that are handed on from it. */
@@ -93,19 +128,16 @@ function clipped({ onUnreadable }: StoredReadOptions, head: number, length: numb
   };
 }
 
-/** The volume knows addresses: the file is added to what it tells. */
-function eventsOf(inode: Inode, extent: StoredExtent): OnEvent {
-  const { filesystem } = inode.subvolume;
-  return (event) => {
-    const { logical } = event.where;
-    const fileOffset = logical === undefined ? extent.fileOffset : fileOffsetOf(extent, logical - extent.diskBytenr);
-    filesystem.onEvent({ ...event, where: { ...event.where, ...inode.where, fileOffset } });
-  };
-}
-
-/** File offset of a stored byte; of a compressed extent, that of what is used of it. */
-function fileOffsetOf(extent: StoredExtent, at: number): bigint {
-  if (extent.compression !== COMPRESS_NONE) return extent.fileOffset;
-  const offset = extent.fileOffset + BigInt(at) - extent.offset;
-  return offset < 0n ? extent.fileOffset : offset;
+/** File offset of byte `at` of all parts; of a compressed extent, that of what is used of it. */
+function fileOffsetAt(parts: readonly StoredPart[], at: number): bigint {
+  let start = 0;
+  for (const part of parts) {
+    const { extent } = part;
+    if (at < start + part.length || part === parts.at(-1)) {
+      const offset = extent.fileOffset + BigInt(part.at + at - start) - extent.offset;
+      return extent.compression !== COMPRESS_NONE || offset < extent.fileOffset ? extent.fileOffset : offset;
+    }
+    start += part.length;
+  }
+  return 0n;
 }
