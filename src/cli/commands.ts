@@ -14,6 +14,14 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "cat", load: async () => (await import("./commands/cat.ts")).cat as Command },
   { name: "stat", load: async () => (await import("./commands/stat.ts")).stat as Command },
   { name: "du", load: async () => (await import("./commands/du.ts")).du as Command },
+  {
+    name: "subvolume list",
+    load: async () => (await import("./commands/subvolume-list.ts")).subvolumeList as Command,
+  },
+  {
+    name: "subvolume show",
+    load: async () => (await import("./commands/subvolume-show.ts")).subvolumeShow as Command,
+  },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
   { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },
   { name: "scrub", load: async () => (await import("./commands/scrub.ts")).scrub as Command },

@@ -15,10 +15,10 @@ import { treeName } from "../format/objectid.ts";
 import type { ListedTree } from "../volume/trees.ts";
 import { describedJson, describedLines, jsonNumber } from "./described.ts";
 import type { Output } from "./output.ts";
+import { Records } from "./records.ts";
 
 /** Prints trees as they come. */
 export interface TreePrinter {
-  begin(): Promise<void> | undefined;
   tree(tree: ListedTree): Promise<void> | undefined;
   /** Gives the number of items that could not be decoded. */
   block(tree: ListedTree, node: NodeBlock): Promise<number>;
@@ -28,14 +28,10 @@ export interface TreePrinter {
 
 export function treePrinter(out: Output, format: string, sizes: ItemSizes): TreePrinter {
   if (format === "text") return new TextPrinter(out, sizes);
-  return new JsonPrinter(out, sizes, format === "json");
+  return new JsonPrinter(new Records(out, format === "json" ? "json" : "jsonl", "inspect-tree"), sizes);
 }
 
-const nothing = (): undefined => undefined;
-
 class TextPrinter implements TreePrinter {
-  readonly begin = nothing;
-  readonly end = nothing;
   readonly #out: Output;
   readonly #sizes: ItemSizes;
 
@@ -43,6 +39,8 @@ class TextPrinter implements TreePrinter {
     this.#out = out;
     this.#sizes = sizes;
   }
+
+  end(): undefined {}
 
   tree({ id, logical, level, generation, offset }: ListedTree) {
     return this.#out.line(
@@ -81,35 +79,33 @@ class TextPrinter implements TreePrinter {
   }
 }
 
-/** One object a line; or the same objects, as one array. */
+/** The same objects for both formats. */
 class JsonPrinter implements TreePrinter {
-  readonly #out: Output;
+  readonly #records: Records;
   readonly #sizes: ItemSizes;
-  readonly #asDocument: boolean;
-  #first = true;
 
-  constructor(out: Output, sizes: ItemSizes, asDocument: boolean) {
-    this.#out = out;
+  constructor(records: Records, sizes: ItemSizes) {
+    this.#records = records;
     this.#sizes = sizes;
-    this.#asDocument = asDocument;
-  }
-
-  begin() {
-    return this.#asDocument ? this.#out.line('{"__header": {"version": "1"}, "inspect-tree": [') : undefined;
   }
 
   end() {
-    return this.#asDocument ? this.#out.line("]}") : undefined;
+    return this.#records.end();
   }
 
   tree({ id, logical, level, generation, offset }: ListedTree) {
     const root = { root: logical, level, generation, offset: jsonNumber(offset) };
-    return this.#put({ kind: "tree", ...treeJson(id), ...root });
+    return this.#records.add({ kind: "tree", ...treeJson(id), ...root });
   }
 
   fault(tree: ListedTree | undefined, { sentence, where }: BtrfsError) {
     const place = { logical: where.logical ?? null, device: where.device ?? null, physical: where.physical ?? null };
-    return this.#put({ kind: "damaged", ...(tree === undefined ? {} : treeJson(tree.id)), ...place, error: sentence });
+    return this.#records.add({
+      kind: "damaged",
+      ...(tree === undefined ? {} : treeJson(tree.id)),
+      ...place,
+      error: sentence,
+    });
   }
 
   async block(tree: ListedTree, node: NodeBlock): Promise<number> {
@@ -121,14 +117,14 @@ class JsonPrinter implements TreePrinter {
         logical: childLogical(node, slot),
         generation: childGeneration(node, slot),
       }));
-      await this.#put({ kind: "node", ...head, children });
+      await this.#records.add({ kind: "node", ...head, children });
       return 0;
     }
-    await this.#put({ kind: "leaf", ...head, items: count });
+    await this.#records.add({ kind: "leaf", ...head, items: count });
     let faults = 0;
     for (let slot = 0; slot < count; slot++) {
       try {
-        await this.#put({
+        await this.#records.add({
           kind: "item",
           ...treeJson(tree.id),
           leaf: logical,
@@ -145,12 +141,6 @@ class JsonPrinter implements TreePrinter {
       }
     }
     return faults;
-  }
-
-  #put(value: Record<string, unknown>) {
-    const comma = this.#asDocument && !this.#first ? "," : "";
-    this.#first = false;
-    return this.#out.line(comma + JSON.stringify(value));
   }
 }
 

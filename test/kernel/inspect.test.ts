@@ -85,6 +85,49 @@ describeKernel("inspect, beside btrfs-progs", () => {
   });
 });
 
+describeKernel("subvolumes, beside btrfs-progs", () => {
+  test("list and show print what btrfs prints of the mounted image", () => {
+    const said = new Map<string, string>();
+    const images = new Images({
+      devices: 1,
+      mkfs: [],
+      fill: (directory) => {
+        const btrfs = (...args: string[]) => execFileSync("btrfs", args, { encoding: "utf8" });
+        fill(directory);
+        btrfs("quota", "disable", directory);
+        btrfs("subvolume", "snapshot", join(directory, "snapshot"), join(directory, "sub/deep/writable"));
+        const stream = join(directory, "stream");
+        btrfs("send", "-q", "-f", stream, join(directory, "snapshot"));
+        mkdirSync(join(directory, "received"));
+        execFileSync("btrfs", ["receive", "-q", "-f", stream, join(directory, "received")], { stdio: "pipe" });
+        btrfs("subvolume", "delete", "-C", join(directory, "sub/deep/er/nested"));
+        btrfs("subvolume", "sync", directory);
+        btrfs("filesystem", "sync", directory);
+        for (const options of LISTS) said.set(options, btrfs("subvolume", "list", options, directory));
+        for (const path of SHOWN) said.set(path, btrfs("subvolume", "show", join(directory, path)));
+      },
+    });
+    try {
+      const [image] = images.paths as [string];
+      for (const options of LISTS) {
+        const { stdout, stderr, status } = btrkit(["subvolume", "list", options, image]);
+        expect([options, status, stderr, stdout.toString()]).toEqual([options, 0, "", said.get(options)]);
+      }
+      // btrfs-progs shows the time of creation as that of sending, also where none is stored.
+      const comparable = (text: string) => text.replace(/(\tSend time: \t\t).*/, "$1");
+      for (const path of SHOWN) {
+        const { stdout } = btrkit(["subvolume", "show", `${image}:/${path}`]);
+        expect(comparable(stdout.toString())).toBe(comparable(said.get(path)!));
+      }
+    } finally {
+      images.remove();
+    }
+  });
+});
+
+const LISTS = ["-p", "-u", "-puqRcg", "-s", "-r", "-rs", "-su"];
+const SHOWN = ["", "sub", "snapshot", "sub/deep/writable", "received/snapshot"];
+
 /** Names of dump-super that are not the field's. */
 const NAMES: Readonly<Record<string, string>> = {
   sys_array_size: "sys_chunk_array_size",

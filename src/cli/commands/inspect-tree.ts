@@ -33,7 +33,6 @@ numbers above 2^53 are text.`,
       sectorSize: volume.sectorSize,
       checksumSize: volume.checksum.byteLength,
     });
-    await printer.begin();
     const { trees, faults } = await printTrees(volume, wanted, printer, context.signal);
     await printer.end();
     if (trees === 0 && faults === 0) {
