@@ -15,6 +15,12 @@ import { streamBenchmarks } from "./suites/stream.mjs";
 /** @type {readonly import("./benchmark.mjs").Benchmark[]} */
 const EVERY = [...streamBenchmarks, ...imageBenchmarks];
 
+/** What measures itself inside one process, and prints tables of its own. */
+const REPORTS = {
+  throughput: "codecs and checksums, one thread",
+  reading: "issue 3: extents of an image as they are stored; opening 8 TiB",
+};
+
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
   options: {
@@ -34,10 +40,13 @@ const BENCHMARKS = EVERY.filter(
 );
 
 if (options.list) {
-  console.log(`${"throughput".padEnd(28)} codecs and checksums, one thread`);
+  for (const [name, title] of Object.entries(REPORTS)) console.log(`${name.padEnd(28)} ${title}`);
   for (const { name, issue, title } of BENCHMARKS) console.log(`${name.padEnd(28)} issue ${issue}: ${title}`);
-} else if (wanted.includes("throughput")) {
-  spawnSync(process.execPath, [join(import.meta.dirname, "throughput.mjs")], { stdio: "inherit" });
+} else if (wanted.some((name) => name in REPORTS)) {
+  for (const name of wanted.filter((word) => word in REPORTS)) {
+    const more = options.quick ? ["--quick"] : [];
+    spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), ...more], { stdio: "inherit" });
+  }
 } else {
   // A signal ends the child that runs; staying alive here lets `finally` unmount.
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {});
