@@ -22,6 +22,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "subvolume show",
     load: async () => (await import("./commands/subvolume-show.ts")).subvolumeShow as Command,
   },
+  { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
   { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },
   { name: "scrub", load: async () => (await import("./commands/scrub.ts")).scrub as Command },

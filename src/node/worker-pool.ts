@@ -1,7 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { BtrfsError } from "../errors.ts";
 import type { CheckEncoded } from "../verify/encoded.ts";
-import type { JobName, Jobs } from "./worker.ts";
+import type { Jobs } from "./worker.ts";
+import { fromPlainError, type JobReply, type JobTable } from "./worker-jobs.ts";
 
 interface Waiting {
   resolve(result: unknown): void;
@@ -13,31 +14,42 @@ interface Hand {
   readonly waiting: Map<number, Waiting>;
 }
 
+export interface WorkerPoolOptions {
+  /** What the threads run; they need `serveJobs`. Built-in jobs unless said. */
+  readonly url?: URL;
+  /** What every thread gets as its `workerData`. */
+  readonly data?: unknown;
+  /** Hears what threads tell while they work. */
+  readonly onTold?: (told: unknown) => void;
+}
+
 // The same path seen from src/node/ and from dist/node/: a thread runs JavaScript.
 const WORKER = new URL("../../dist/node/worker.js", import.meta.url);
 
 /** Threads that do jobs. Each job goes to the thread with the fewest under way; a thread starts with its first job. */
-export class WorkerPool {
+export class WorkerPool<J extends JobTable = Jobs> {
   readonly size: number;
+  readonly #options: WorkerPoolOptions;
   readonly #hands: Hand[] = [];
   #nextId = 0;
 
   /** @param size How many threads, at least 1. */
-  constructor(size: number) {
+  constructor(size: number, options: WorkerPoolOptions = {}) {
     this.size = size;
+    this.#options = options;
   }
 
   /** @param transfer Buffers that move to the thread; those of the result move back. */
-  run<N extends JobName>(
+  run<N extends keyof J & string>(
     name: N,
-    argument: Parameters<Jobs[N]>[0],
-    transfer: readonly ArrayBuffer[],
-  ): ReturnType<Jobs[N]> {
+    argument: Parameters<J[N]>[0],
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<Awaited<ReturnType<J[N]>>> {
     const hand = this.#hand();
     const id = this.#nextId++;
     const done = new Promise((resolve, reject) => hand.waiting.set(id, { resolve, reject }));
     hand.worker.postMessage({ id, name, argument }, transfer);
-    return done as ReturnType<Jobs[N]>;
+    return done as Promise<Awaited<ReturnType<J[N]>>>;
   }
 
   async close(): Promise<void> {
@@ -50,17 +62,24 @@ export class WorkerPool {
       undefined,
     );
     if (idle !== undefined && (idle.waiting.size === 0 || this.#hands.length >= this.size)) return idle;
-    const hand: Hand = { worker: new Worker(WORKER), waiting: new Map() };
-    hand.worker.on("message", ({ id, result, error }: { id: number; result?: unknown; error?: unknown }) => {
-      const waiting = hand.waiting.get(id);
-      hand.waiting.delete(id);
-      if (error === undefined) waiting?.resolve(result);
-      else waiting?.reject(error);
-    });
+    const { url = WORKER, data } = this.#options;
+    const hand: Hand = { worker: new Worker(url, { workerData: data }), waiting: new Map() };
+    hand.worker.on("message", (reply: JobReply) => this.#take(hand, reply));
     hand.worker.on("error", (cause) => this.#fail(hand, cause));
     hand.worker.on("exit", (code) => this.#fail(hand, new Error(`exit code ${code}`)));
     this.#hands.push(hand);
     return hand;
+  }
+
+  #take(hand: Hand, { id, result, error, told }: JobReply): void {
+    if (id === undefined) {
+      this.#options.onTold?.(told);
+      return;
+    }
+    const waiting = hand.waiting.get(id);
+    hand.waiting.delete(id);
+    if (error === undefined) waiting?.resolve(result);
+    else waiting?.reject(fromPlainError(error));
   }
 
   #fail(hand: Hand, cause: unknown): void {

@@ -1,0 +1,196 @@
+import { mkdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { dirname } from "node:path";
+import { displayName } from "../../bytes/display.ts";
+import { Filesystem } from "../../fs/filesystem.ts";
+import { closeRestoreHost, openRestoreHost, restoreTargetOf } from "../../linux/restore-host.ts";
+import { RestoreThreads } from "../../linux/restore-threads.ts";
+import { hostError } from "../../node/host-error.ts";
+import { findMatches, lastName } from "../../restore/glob.ts";
+import type { RestoreRunner } from "../../restore/jobs.ts";
+import type { RestoreProblem } from "../../restore/report.ts";
+import { type RestoreSource, restore as restoreInto } from "../../restore/restore.ts";
+import { Restorer } from "../../restore/restorer.ts";
+import { type Context, command } from "../command.ts";
+import { EventTeller } from "../events.ts";
+import { EXIT } from "../exit.ts";
+import { parseBytes, parseWhole } from "../numbers.ts";
+import { type Parsed, UsageError } from "../options.ts";
+import { IMAGE_OPTIONS, imagePlace, OLD_ROOT_OPTIONS, openImage } from "../places.ts";
+import { Progress, progressMode } from "../progress.ts";
+import { problemLine, restoreJson, summaryLines } from "../restore-report.ts";
+
+const OPTIONS = {
+  overwrite: { long: "overwrite", brief: "replace files that are there; directories are kept and get new attributes" },
+  dryRun: { short: "D", long: "dry-run", brief: "write nothing, say what would be done" },
+  oneSubvolume: { long: "one-subvolume", brief: "leave subvolumes inside of what is restored empty" },
+  threads: { long: "threads", value: "N", brief: "threads that read and write (default: processors)" },
+  format: { long: "format", value: "FORMAT", choices: ["text", "json"], brief: "how to print (default: text)" },
+  progress: {
+    long: "progress",
+    value: "HOW",
+    optionalValue: true,
+    brief: "progress also where there is no terminal; json: a line of JSON each",
+  },
+  verbose: { short: "v", long: "verbose", brief: "print each name that is restored" },
+  quiet: { short: "q", long: "quiet", brief: "print problems only" },
+  ...IMAGE_OPTIONS,
+  ...OLD_ROOT_OPTIONS,
+} as const;
+
+export const restore = command({
+  brief: "Copy files and trees out of an image",
+  usage: ["[options] IMAGE:PATH... DIR"],
+  details: `
+A file or directory becomes DIR/NAME; a path that ends with a slash, or the top of the image, stands for what is inside.
+PATH may have *, ? and [...]. Contents, holes, modes, times, owners (as root), xattrs, hard links, symbolic links and
+devices are restored; what DIR can't hold is counted. What is damaged is named, and restored as far as it can be read:
+lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something is lost.`,
+  options: OPTIONS,
+  example: "btrkit restore disk.img:/home/anna ./restored",
+  operands: [2, Number.POSITIVE_INFINITY],
+  async run(context, options, operands) {
+    const mode = progressMode(options.progress);
+    const threads = threadCount(options.threads);
+    const directory = operands.at(-1)!;
+    const places = operands.slice(0, -1).map(imagePlace);
+    const { image } = places[0]!;
+    if (places.some((place) => place.image !== image)) throw new UsageError("all paths must be of one image");
+    const volume = await openImage(context, image, options);
+    const teller = new EventTeller(context.say);
+    await using filesystem = new Filesystem(volume, (event) => teller.tell(event));
+    const top = await filesystem.top();
+    const sources: RestoreSource[] = [];
+    for (const { path } of places) {
+      const whole = path.at(-1) === 0x2f;
+      for (const inode of await findMatches(top, path)) {
+        sources.push({ inode, name: whole && inode.kind === "directory" ? undefined : lastName(inode.path!) });
+      }
+    }
+    const isNew = makeDirectory(directory, options.dryRun);
+    const host = openRestoreHost(isNew && options.dryRun ? dirname(directory) : directory);
+    const progress = new Progress(mode, undefined);
+    let runner: Runner | undefined;
+    try {
+      const job: Job = { filesystem, host, image, options, isNew };
+      runner = threads === 1 ? await localRunner(job, context) : threadRunner(job, threads, context, teller);
+      return await run(job, sources, runner, context, progress);
+    } finally {
+      progress.end();
+      await runner?.close();
+      closeRestoreHost(host);
+    }
+  },
+});
+
+interface Job {
+  readonly filesystem: Filesystem;
+  readonly host: ReturnType<typeof openRestoreHost>;
+  readonly image: string;
+  readonly options: Parsed<typeof OPTIONS>;
+  /** The directory was not there before. */
+  readonly isNew: boolean;
+}
+
+type Runner = RestoreRunner & { close(): Promise<void> };
+
+async function run(
+  { host, options, isNew }: Job,
+  sources: readonly RestoreSource[],
+  runner: Runner,
+  { out, say, signal }: Context,
+  progress: Progress,
+): Promise<number> {
+  const { overwrite, dryRun, oneSubvolume, verbose, quiet, format } = options;
+  const isJson = format === "json";
+  const problems: RestoreProblem[] = [];
+  const summary = await restoreInto(
+    sources.map((source) => ({ ...source, isNew })),
+    restoreTargetOf(host),
+    runner,
+    {
+      signal,
+      overwrite,
+      dryRun,
+      oneSubvolume,
+      onProgress: ({ bytes }) => progress.update(bytes),
+      onProblem: (problem) => {
+        if (isJson) problems.push(problem);
+        else say(problemLine(problem));
+      },
+      onRestored: (path) => {
+        if (verbose && !isJson) out.line(displayName(path));
+      },
+    },
+  );
+  progress.end();
+  if (isJson) await out.document("restore", restoreJson(summary, problems));
+  else if (!quiet) for (const line of summaryLines(summary, dryRun)) await out.line(line);
+  if (summary.problems.lost > 0) return EXIT.damaged;
+  return summary.problems.exists + summary.problems.failed > 0 ? EXIT.failed : EXIT.done;
+}
+
+/** Files from this size on are written by several threads. */
+const LARGE_BYTES = 8 << 20;
+/** Of tree blocks, for each thread: names that are close in a directory are close in the tree. */
+const THREAD_CACHE_BYTES = 16 << 20;
+
+function threadRunner(
+  { filesystem, host, image, options }: Job,
+  threads: number,
+  context: Context,
+  teller: EventTeller,
+) {
+  const { partition, offset, device, degraded, overwrite, dryRun, rootGeneration } = options;
+  return new RestoreThreads(
+    threads,
+    {
+      devices: [image, ...device],
+      locate: {
+        partition: partition === undefined ? undefined : parseWhole("--partition", partition),
+        offset: offset === undefined ? undefined : parseBytes("--offset", offset),
+      },
+      degraded,
+      rootGeneration: rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration),
+      cacheBytes: THREAD_CACHE_BYTES,
+      generation: filesystem.volume.generation,
+      target: host,
+      options: { overwrite, dryRun, largeBytes: LARGE_BYTES, token: newToken() },
+    },
+    { signal: context.signal, onEvent: (event) => teller.tell(event) },
+  );
+}
+
+async function localRunner({ filesystem, host, options }: Job, { signal }: Context): Promise<Runner> {
+  const { overwrite, dryRun } = options;
+  const restorer = await Restorer.make(filesystem, restoreTargetOf(host), {
+    overwrite,
+    dryRun,
+    largeBytes: Number.POSITIVE_INFINITY,
+    token: newToken(),
+    stop: signal,
+  });
+  return { width: 1, run: (job) => restorer.run(job), close: async () => {} };
+}
+
+function newToken(): string {
+  return Math.random().toString(36).slice(2, 10);
+}
+
+/** Whether it is a new one; its parent has to be there. */
+function makeDirectory(path: string, dryRun: boolean): boolean {
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) !== undefined) return false;
+    if (!dryRun) mkdirSync(path, 0o700);
+    return true;
+  } catch (error) {
+    throw hostError(error, "make directory", path);
+  }
+}
+
+function threadCount(given: string | undefined): number {
+  if (given === undefined) return availableParallelism();
+  const count = Number(given);
+  if (/^\d+$/.test(given) && count >= 1 && count <= 256) return count;
+  throw new UsageError(`option '--threads' can't be '${given}', expected a number from 1 to 256`);
+}

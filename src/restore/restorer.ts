@@ -1,0 +1,351 @@
+import { type Codecs, loadCodecs } from "#codec";
+import { displayName } from "../bytes/display.ts";
+import { BtrfsError } from "../errors.ts";
+import type { Piece } from "../fs/extents.ts";
+import type { Filesystem } from "../fs/filesystem.ts";
+import type { Inode, InodeKind } from "../fs/inode.ts";
+import { joinPath } from "../fs/path.ts";
+import type { Xattr } from "../fs/xattr.ts";
+import { applyAttributes } from "./attributes.ts";
+import {
+  type FinishJob,
+  KINDS,
+  type LargeFile,
+  type NamesDirectory,
+  type NamesJob,
+  type RangeJob,
+  type RestoreJob,
+  type RestoreResult,
+} from "./batch.ts";
+import { ContentCopier, type Stop } from "./content.ts";
+import { InodeItemReader } from "./inode-items.ts";
+import { LossRecorder } from "./loss.ts";
+import { cutRanges } from "./ranges.ts";
+import { noCounts, type ProblemKind } from "./report.ts";
+import { type Handle, isFatal, type NodeKind, type RestoreTarget, TargetError } from "./target.ts";
+
+export interface RestorerOptions {
+  /** Replaces what has a name already, as long as it is no directory. */
+  readonly overwrite: boolean;
+  /** Looks, and writes nothing. */
+  readonly dryRun: boolean;
+  /** Files from this size on are left to several threads. */
+  readonly largeBytes: number;
+  /** Begins the temporary names; no two restorers of one target have the same. */
+  readonly token: string;
+  readonly stop: Stop;
+}
+
+/** One inode, read from the image. */
+interface Found {
+  readonly inode: Inode;
+  readonly xattrs: readonly Xattr[];
+  /** `undefined` when they are still to be read. */
+  readonly pieces: readonly Piece[] | undefined;
+}
+
+/** One name, and where it goes. */
+interface Place {
+  readonly directory: NamesDirectory;
+  /** `undefined` in a dry run, where it is not there. */
+  readonly handle: Handle | undefined;
+  readonly name: Uint8Array;
+  /** In the image. */
+  readonly source: Uint8Array;
+  readonly kind: InodeKind;
+  readonly isLinked: boolean;
+  readonly index: number;
+}
+
+/** Does jobs, one at a time, on whichever thread it lives. */
+export class Restorer {
+  readonly #filesystem: Filesystem;
+  readonly #target: RestoreTarget;
+  readonly #options: RestorerOptions;
+  readonly #copier: ContentCopier;
+  #reader: { readonly tree: bigint; readonly items: InodeItemReader } | undefined;
+  #result: RestoreResult & { readonly problems: RestoreResult["problems"][number][] } = emptyResult();
+  #temporaries = 0;
+
+  private constructor(filesystem: Filesystem, target: RestoreTarget, codecs: Codecs, options: RestorerOptions) {
+    this.#filesystem = filesystem;
+    this.#target = target;
+    this.#options = options;
+    this.#copier = new ContentCopier(filesystem.volume, codecs, target, options.stop);
+  }
+
+  static async make(filesystem: Filesystem, target: RestoreTarget, options: RestorerOptions): Promise<Restorer> {
+    return new Restorer(filesystem, target, await loadCodecs(), options);
+  }
+
+  /** @throws {TargetError} `space` or `io`: the target takes no more. */
+  async run(job: RestoreJob): Promise<RestoreResult> {
+    this.#result = emptyResult();
+    this.#copier.bytes = 0;
+    if (job.job === "names") await this.#restoreNames(job);
+    else if (job.job === "range") await this.#writeRange(job);
+    else await this.#finish(job);
+    this.#result.counts.bytes = this.#copier.bytes;
+    return this.#result;
+  }
+
+  async #restoreNames(job: NamesJob): Promise<void> {
+    let index = 0;
+    for (const directory of job.groups) {
+      let handle: Handle | undefined;
+      try {
+        handle = this.#openDirectory(directory);
+      } catch (error) {
+        if (!(error instanceof TargetError) || isFatal(error)) throw error;
+        this.#tell("failed", directory.source, error, "Cannot restore what is in this directory");
+        for (; index < directory.last; index++) this.#result.failed.push(index);
+        continue;
+      }
+      try {
+        for (; index < directory.last; index++) {
+          this.#options.stop.throwIfAborted();
+          const name = job.names.slice(index === 0 ? 0 : job.ends[index - 1], job.ends[index]);
+          const source = joinPath(directory.source, name);
+          const kind = KINDS[job.kinds[index]!]!;
+          const place: Place = { directory, handle, name, source, kind, isLinked: job.linked, index };
+          const reading = this.#read(directory.tree, job.inodes[index]!, source);
+          const found = reading instanceof Promise ? await reading : reading;
+          if (found === undefined || !(await this.#restore(found, place))) this.#result.failed.push(index);
+        }
+      } finally {
+        if (handle !== undefined) this.#target.close(handle);
+      }
+    }
+  }
+
+  /** `undefined` in a dry run, where the directory would be made. */
+  #openDirectory({ target, isNew }: NamesDirectory): Handle | undefined {
+    return this.#options.dryRun && isNew ? undefined : this.#target.openDirectory(target);
+  }
+
+  /** `undefined` when it can't be read, which has been told. */
+  #read(tree: bigint, number: bigint, source: Uint8Array): Found | undefined | Promise<Found | undefined> {
+    if (this.#reader?.tree !== tree) return this.#readLong(tree, number, source);
+    const items = this.#reader.items.read(number, source);
+    if (items instanceof Promise) return items.then((found) => found ?? this.#readLong(tree, number, source));
+    return items ?? this.#readLong(tree, number, source);
+  }
+
+  async #readLong(tree: bigint, number: bigint, source: Uint8Array): Promise<Found | undefined> {
+    try {
+      const subvolume = await this.#filesystem.subvolume(tree);
+      if (this.#reader?.tree !== tree) this.#reader = { tree, items: new InodeItemReader(subvolume) };
+      const inode = await subvolume.inode(number, source);
+      let xattrs: readonly Xattr[] = [];
+      try {
+        xattrs = await inode.xattrs();
+      } catch (error) {
+        this.#tell("lost", source, error, "Cannot restore extended attributes");
+      }
+      return { inode, xattrs, pieces: undefined };
+    } catch (error) {
+      this.#tell("lost", source, error, "Cannot restore");
+      return undefined;
+    }
+  }
+
+  /** Whether it needs no more, or somebody else will go on with it. */
+  async #restore(found: Found, place: Place): Promise<boolean> {
+    const { stat } = found.inode;
+    if (stat.kind !== place.kind) {
+      const sentence = `Cannot trust inode: it is a ${stat.kind}, its name says ${place.kind}`;
+      this.#tell("lost", place.source, new BtrfsError("corrupt", sentence, { where: found.inode.where }));
+      return false;
+    }
+    if (stat.nlink > 1 && !place.isLinked) {
+      this.#result.links.push({ index: place.index, nlink: stat.nlink });
+      return true;
+    }
+    try {
+      if (this.#isTaken(place)) {
+        this.#tell("exists", place.source, exists(place.name));
+        return false;
+      }
+      if (this.#options.dryRun) {
+        this.#count(found.inode);
+        return true;
+      }
+      return await this.#make(found, place);
+    } catch (error) {
+      if (!(error instanceof TargetError) || isFatal(error)) throw error;
+      this.#tell(error.code === "exists" ? "exists" : "failed", place.source, error);
+      return false;
+    }
+  }
+
+  #isTaken({ directory, handle, name }: Place): boolean {
+    return handle !== undefined && !directory.isNew && !this.#options.overwrite && this.#target.has(handle, name);
+  }
+
+  /** Makes it under a temporary name, so that nothing is half there under its own. */
+  async #make(found: Found, place: Place): Promise<boolean> {
+    const { inode } = found;
+    const handle = place.handle!;
+    const temporary = this.#temporaryName();
+    let isMade = false;
+    try {
+      if (inode.kind === "file") {
+        isMade = await this.#makeFile(found, place, temporary);
+        if (!isMade) return true;
+      } else {
+        if (!(await this.#makeOther(inode, handle, temporary))) return inode.kind !== "symlink";
+        isMade = true;
+        applyAttributes(this.#target, handle, temporary, inode, found.xattrs, this.#result.counts);
+      }
+      this.#target.rename(handle, temporary, place.name, this.#options.overwrite);
+    } catch (error) {
+      this.#target.remove(handle, temporary);
+      throw error;
+    }
+    this.#count(inode);
+    return true;
+  }
+
+  /** False when others have to write it. */
+  async #makeFile(found: Found, place: Place, temporary: Uint8Array): Promise<boolean> {
+    const { inode, pieces } = found;
+    const { size } = inode.stat;
+    const file = this.#target.createFile(place.handle!, temporary);
+    try {
+      if (size >= this.#options.largeBytes) {
+        this.#target.truncate(file, size);
+        await this.#leaveToOthers(inode, place, temporary);
+        return false;
+      }
+      const losses = new LossRecorder(this.#result, place.source);
+      const end =
+        pieces === undefined
+          ? await this.#copy(inode, 0n, size, file, losses)
+          : await this.#copier.copy(inode, pieces, file, losses.add);
+      if (losses.end()) this.#result.counts.damagedFiles++;
+      if (end < size) this.#target.truncate(file, size);
+      applyAttributes(this.#target, file, undefined, inode, found.xattrs, this.#result.counts);
+    } finally {
+      this.#target.close(file);
+    }
+    return true;
+  }
+
+  async #leaveToOthers(inode: Inode, place: Place, temporary: Uint8Array): Promise<void> {
+    const { directory, index, name, source } = place;
+    const file: LargeFile = {
+      tree: directory.tree,
+      inode: inode.number,
+      source,
+      target: directory.target,
+      name,
+      temporary,
+    };
+    this.#result.large.push({ index, file, edges: await cutRanges(inode) });
+  }
+
+  /** Copies a part of a file, and goes on behind what can't be read. @returns File offset behind the last byte written. */
+  async #copy(inode: Inode, start: bigint, end: bigint, file: Handle, losses: LossRecorder): Promise<bigint> {
+    let cursor = start;
+    let written = start;
+    try {
+      for await (const pieces of inode.openFile().pieces(start, end, { keepGoing: true })) {
+        const last = await this.#copier.copy(inode, pieces, file, losses.add);
+        if (last > written) written = last;
+        cursor = pieces.at(-1)!.end;
+      }
+    } catch (error) {
+      if (!(error instanceof BtrfsError) || error instanceof TargetError) throw error;
+      losses.add(cursor, end, error);
+    }
+    return written;
+  }
+
+  async #makeOther(inode: Inode, handle: Handle, name: Uint8Array): Promise<boolean> {
+    if (inode.kind === "symlink") {
+      let content: Uint8Array;
+      try {
+        content = await inode.readSymlink();
+        if (content.byteLength === 0 || content.includes(0)) {
+          throw new BtrfsError("corrupt", "Cannot trust symbolic link: its target is empty or has a NUL byte");
+        }
+      } catch (error) {
+        this.#tell("lost", inode.path!, error, "Cannot restore symbolic link");
+        return false;
+      }
+      this.#target.makeSymlink(handle, name, content);
+      return true;
+    }
+    if (this.#target.makeNode(handle, name, inode.kind as NodeKind, inode.stat.rdev)) return true;
+    this.#result.counts.specialsNotHeld++;
+    return false;
+  }
+
+  async #writeRange({ file, start, end }: RangeJob): Promise<void> {
+    const { tree, inode: number, source, temporary } = file;
+    const inode = await (await this.#filesystem.subvolume(tree)).inode(number, source);
+    const directory = this.#target.openDirectory(file.target);
+    try {
+      const handle = this.#target.openFile(directory, temporary);
+      try {
+        const losses = new LossRecorder(this.#result, source);
+        await this.#copy(inode, start, end, handle, losses);
+        losses.end();
+      } finally {
+        this.#target.close(handle);
+      }
+    } finally {
+      this.#target.close(directory);
+    }
+  }
+
+  async #finish({ file }: FinishJob): Promise<void> {
+    const found = await this.#readLong(file.tree, file.inode, file.source);
+    const directory = this.#target.openDirectory(file.target);
+    try {
+      if (found === undefined) throw new TargetError("missing", "Cannot finish file: its inode can't be read again");
+      const handle = this.#target.openFile(directory, file.temporary);
+      try {
+        applyAttributes(this.#target, handle, undefined, found.inode, found.xattrs, this.#result.counts);
+      } finally {
+        this.#target.close(handle);
+      }
+      this.#target.rename(directory, file.temporary, file.name, this.#options.overwrite);
+      this.#count(found.inode);
+    } catch (error) {
+      this.#target.remove(directory, file.temporary);
+      if (!(error instanceof TargetError) || isFatal(error)) throw error;
+      this.#tell(error.code === "exists" ? "exists" : "failed", file.source, error);
+      this.#result.failed.push(0);
+    } finally {
+      this.#target.close(directory);
+    }
+  }
+
+  #count({ stat }: Inode): void {
+    const { counts } = this.#result;
+    if (stat.kind === "file") {
+      counts.files++;
+      counts.fileBytes += Number(stat.size);
+    } else if (stat.kind === "symlink") counts.symlinks++;
+    else counts.specials++;
+  }
+
+  #temporaryName(): Uint8Array {
+    return new TextEncoder().encode(`.btrkit-${this.#options.token}-${this.#temporaries++}`);
+  }
+
+  #tell(kind: ProblemKind, path: Uint8Array, error: unknown, act?: string): void {
+    if (!(error instanceof BtrfsError)) throw error;
+    const sentence = act === undefined ? error.sentence : `${act}: ${error.sentence}`;
+    this.#result.problems.push({ kind, path, sentence, where: error.where });
+  }
+}
+
+function exists(name: Uint8Array): TargetError {
+  return new TargetError("exists", `Cannot restore: there is a ${displayName(name)} already`);
+}
+
+function emptyResult(): RestoreResult & { readonly problems: RestoreResult["problems"][number][] } {
+  return { counts: noCounts(), problems: [], failed: [], links: [], large: [] };
+}

@@ -1,0 +1,61 @@
+import { BtrfsError, type ErrorCode, type ErrorOptionsWithWhere } from "../errors.ts";
+import type { InodeKind } from "../fs/inode.ts";
+
+/** An open directory or file of a target. */
+export type Handle = number;
+
+/** What a target refused. `space` and `io` end a restore, the others cost one name. */
+export class TargetError extends BtrfsError {
+  constructor(code: ErrorCode, sentence: string, options: ErrorOptionsWithWhere = {}) {
+    super(code, sentence, options);
+  }
+}
+
+/** What `makeNode` makes. */
+export type NodeKind = Exclude<InodeKind, "file" | "directory" | "symlink">;
+
+/**
+ * A directory of the host, to be filled.
+ *
+ * Calls are synchronous: a small file takes a dozen of them. Names are one component that `isSafeName` found good; a
+ * name of `undefined` stands for the open file or directory itself. No call follows a symbolic link, in any component.
+ * What returns a boolean says whether the host can hold it; all else that fails is a `TargetError`.
+ */
+export interface RestoreTarget {
+  /** @param path Components with slashes between; empty for the target itself. */
+  openDirectory(path: Uint8Array): Handle;
+  close(handle: Handle): void;
+  /** Whether the directory has something of this name. */
+  has(directory: Handle, name: Uint8Array): boolean;
+  /** A directory that only its owner may enter. @throws {TargetError} `exists`. */
+  makeDirectory(directory: Handle, name: Uint8Array): void;
+  /** A new file that only its owner may read, open for writing. @throws {TargetError} `exists`. */
+  createFile(directory: Handle, name: Uint8Array): Handle;
+  /** An existing file, for writing. */
+  openFile(directory: Handle, name: Uint8Array): Handle;
+  write(file: Handle, data: Uint8Array, offset: bigint): void;
+  /** Sets the size; what is added is a hole. */
+  truncate(file: Handle, size: bigint): void;
+  makeSymlink(directory: Handle, name: Uint8Array, target: Uint8Array): void;
+  makeNode(
+    directory: Handle,
+    name: Uint8Array,
+    kind: NodeKind,
+    device: { readonly major: number; readonly minor: number } | undefined,
+  ): boolean;
+  link(fromDirectory: Handle, from: Uint8Array, directory: Handle, name: Uint8Array): void;
+  /** @throws {TargetError} `exists`, unless `replace`; a directory is never replaced. */
+  rename(directory: Handle, from: Uint8Array, name: Uint8Array, replace: boolean): void;
+  /** Removes a name that is no directory; nothing, when there is none. */
+  remove(directory: Handle, name: Uint8Array): void;
+  setOwner(handle: Handle, name: Uint8Array | undefined, uid: number, gid: number): boolean;
+  setMode(handle: Handle, name: Uint8Array | undefined, mode: number): boolean;
+  setXattr(handle: Handle, name: Uint8Array | undefined, attribute: Uint8Array, value: Uint8Array): boolean;
+  /** Nanoseconds since 1970. */
+  setTimes(handle: Handle, name: Uint8Array | undefined, atime: bigint, mtime: bigint): boolean;
+}
+
+/** Whether the target as a whole can't go on. */
+export function isFatal({ code }: TargetError): boolean {
+  return code === "space" || code === "io";
+}
