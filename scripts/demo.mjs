@@ -1,8 +1,20 @@
-// Shows the main job on streams that a real kernel made: `npm run demo` needs nothing but Node and npm.
+// Shows the main jobs on streams and images that a real kernel made: `npm run demo` needs nothing but Node and npm.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { gunzipSync } from "node:zlib";
 
 const STREAMS = "test/fixtures/streams";
+const IMAGES = "test/fixtures/images";
 const DEMO = ".demo";
 
 function must(command, args) {
@@ -30,6 +42,23 @@ function say(text) {
   console.log(`\n── ${text}`);
 }
 
+/** Images are kept as records of what is not zero: offset, length, bytes; last the size of the device. */
+function unpackImage(name, path) {
+  const packed = gunzipSync(readFileSync(`${IMAGES}/${name}.1.gz`));
+  const file = openSync(path, "w");
+  for (let at = 0; ; ) {
+    const offset = Number(packed.readBigUInt64LE(at));
+    const length = packed.readUInt32LE(at + 8);
+    if (length === 0) {
+      ftruncateSync(file, offset);
+      break;
+    }
+    writeSync(file, packed, at + 12, length, offset);
+    at += 12 + length;
+  }
+  closeSync(file);
+}
+
 if (!existsSync("node_modules/typescript")) {
   console.log("Installing what is missing …");
   must("npm", ["ci", "--no-audit", "--no-fund"]);
@@ -53,3 +82,17 @@ const damaged = readFileSync(`${STREAMS}/zlib.stream`);
 damaged[20_000] ^= 1;
 writeFileSync(`${DEMO}/damaged.stream`, damaged);
 btrkit(["verify", `${DEMO}/damaged.stream`], { expect: 4 });
+
+say("An image of Linux with zlib, LZO and zstd files, read without a kernel:");
+const image = `${DEMO}/compressed.img`;
+unpackImage("compressed", image);
+btrkit(["ls", "--long", `${image}:/zstd`]);
+
+say("What does it hold, compressed and not, by algorithm and subvolume?");
+btrkit(["du", "--by", "subvolume", image]);
+
+say("One extent as it is stored, unopened: what is in it, and where the file uses it:");
+btrkit(["encoded", "read", `${image}:/zstd/text-140k`, "--offset", "8K", "--output", `${DEMO}/extent.zst`]);
+
+say("And the file:");
+btrkit(["stat", `${image}:/zstd/text-140k`]);

@@ -14,6 +14,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "cat", load: async () => (await import("./commands/cat.ts")).cat as Command },
   { name: "stat", load: async () => (await import("./commands/stat.ts")).stat as Command },
   { name: "du", load: async () => (await import("./commands/du.ts")).du as Command },
+  { name: "encoded read", load: async () => (await import("./commands/encoded-read.ts")).encodedRead as Command },
   {
     name: "subvolume list",
     load: async () => (await import("./commands/subvolume-list.ts")).subvolumeList as Command,

@@ -8,9 +8,9 @@ export type FormatSize = (bytes: bigint) => string;
 export const rawSize: FormatSize = (bytes) => String(bytes);
 export const humanSize: FormatSize = (bytes) => formatBytes(Number(bytes));
 
-/** `24 %`: what is stored of what it decodes to; `-` where nothing is. */
+/** `24.3 %`: what is stored of what it decodes to; `-` where nothing is. */
 export function ratioText({ stored, decoded }: UsageBytes): string {
-  return decoded === 0n ? "-" : `${Number((stored * 1000n) / decoded) / 10} %`;
+  return decoded === 0n ? "-" : `${(Number((stored * 1000n) / decoded) / 10).toFixed(1)} %`;
 }
 
 const HEAD = ["", "ratio", "stored", "decoded", "referenced"];

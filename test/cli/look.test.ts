@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import { closeSync, copyFileSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { FILE_EXTENT_INLINE, type StoredExtent } from "../../src/format/file-extent.ts";
 import { openFilesystem } from "../../src/index.ts";
-import { imageSource, imageTree, unpackImage } from "../support.ts";
+import { encodedAnswers, imageSource, imageTree, unpackImage } from "../support.ts";
 import { btrkit } from "./support.ts";
 
 // `ls`, `cat`, `stat` and `du`, as a person runs them, on images of the real kernel.
@@ -138,4 +138,36 @@ test("du prints rows and a total, in bytes and as JSON", () => {
   expect(text).toMatch(/^total +11\.1 % +328774 +2937784 +3056568$/m);
   const { du } = JSON.parse(btrkit(["du", "--format", "json", `${compressed}:/lzo`]).stdout.toString());
   expect(du).toMatchObject([{ kind: "total", files: 14, by_type: { lzo: { stored: 70118 } } }]);
+});
+
+test("encoded read writes the extent whole and tells what the ioctl told", () => {
+  const answer = encodedAnswers("compressed").find(
+    ({ compression, offset, errno }) => compression === 2 && offset > 0 && errno === undefined,
+  )!;
+  const place = `${compressed}:/${answer.path}`;
+  const target = join(folder, "extent");
+  const args = ["encoded", "read", place, "--offset", `${answer.offset}`];
+  const { stdout, status } = btrkit([...args, "--output", target]);
+  expect(status).toBe(0);
+  const { length, unencodedLength, unencodedOffset, byteLength } = answer;
+  expect(JSON.parse(stdout.toString())["encoded-read"]).toEqual({
+    offset: answer.offset,
+    length,
+    unencoded_length: unencodedLength,
+    unencoded_offset: unencodedOffset,
+    compression: 2,
+    compression_name: "zstd",
+    encryption: 0,
+    encoded_length: byteLength,
+  });
+  const data = readFileSync(target);
+  expect(createHash("sha256").update(data).digest("hex")).toBe(answer.sha256);
+  const piped = btrkit(args);
+  expect(piped.stdout.equals(data)).toBe(true);
+  expect(JSON.parse(piped.stderr)).toMatchObject({ encoded_length: byteLength });
+  const refused = btrkit([...args, "--length", `${byteLength! - 1}`, "-o", target]);
+  expect(refused.status).toBe(1);
+  expect(refused.stderr).toContain(`the extent has ${byteLength} bytes, the buffer ${byteLength! - 1}`);
+  expect(readFileSync(target).equals(data)).toBe(true);
+  expect(readdirSync(folder).filter((name) => name.startsWith("extent"))).toEqual(["extent"]);
 });
