@@ -31,9 +31,9 @@ export class SparseDevice implements ByteSource {
   }
 }
 
-/** The devices of one filesystem of test/fixtures/volumes: see make-volumes.py there. */
-export function packedVolume(name: string): SparseDevice[] {
-  const packed = gunzipSync(readFileSync(resolve(import.meta.dirname, `../fixtures/volumes/${name}.gz`)));
+/** The devices of one filesystem of test/fixtures/volumes: see make-volumes.py there. @param folder Beside `volumes`. */
+export function packedVolume(name: string, folder = "volumes"): SparseDevice[] {
+  const packed = gunzipSync(readFileSync(resolve(import.meta.dirname, `../fixtures/${folder}/${name}.gz`)));
   const number = (at: number): number => Number(packed.readBigUInt64LE(at));
   const devices: SparseDevice[] = [];
   for (let at = 0; at < packed.byteLength; ) {

@@ -1,0 +1,138 @@
+import { comparePackedKeys } from "../format/key.ts";
+import {
+  childGeneration,
+  childLogical,
+  itemSize,
+  itemStart,
+  keyAt,
+  type Leaf,
+  type NodeBlock,
+} from "../format/node.ts";
+import type { BlockTree } from "../tree/source.ts";
+
+export const SAME = 0;
+export const NEW = 1;
+export const CHANGED = 2;
+export const GONE = 3;
+
+/**
+ * Takes one item: from the left leaf, and from the right one where both have it. Returns a promise where it has to be
+ * waited for.
+ */
+export type OnItem = (
+  result: number,
+  left: Leaf | undefined,
+  leftSlot: number,
+  right: Leaf | undefined,
+  rightSlot: number,
+) => Promise<void> | undefined;
+
+/** Goes through a tree block by block and item by item, deeper only when told to. */
+class Cursor {
+  readonly #tree: BlockTree;
+  readonly #nodes: NodeBlock[] = [];
+  readonly #slots: number[] = [];
+  level: number;
+
+  constructor(tree: BlockTree) {
+    this.#tree = tree;
+    this.level = tree.root.level;
+    this.#nodes[this.level] = tree.root;
+    this.#slots[this.level] = 0;
+  }
+
+  get node(): NodeBlock {
+    return this.#nodes[this.level]!;
+  }
+
+  get slot(): number {
+    return this.#slots[this.level]!;
+  }
+
+  /** To the first child. */
+  async down(): Promise<void> {
+    const child = await this.#tree.child(this.node, this.slot);
+    this.level--;
+    this.#nodes[this.level] = child;
+    this.#slots[this.level] = 0;
+  }
+
+  /** To the next item or pointer, of a block above when this one is at its end. @returns False at the end. */
+  next(): boolean {
+    this.#slots[this.level]!++;
+    while (this.slot >= this.node.count) {
+      if (this.level === this.#tree.root.level) return false;
+      this.level++;
+      this.#slots[this.level]!++;
+    }
+    return true;
+  }
+}
+
+/**
+ * Compares two trees in key order. A block that both have under the same key is passed over, as the kernel does: side
+ * by side, so that a shared block is still looked into where the other side has just been entered.
+ */
+export async function compareTrees(left: BlockTree, right: BlockTree, onItem: OnItem): Promise<void> {
+  const a = new Cursor(left);
+  const b = new Cursor(right);
+  let hasLeft = a.node.count > 0;
+  let hasRight = b.node.count > 0;
+  while (hasLeft || hasRight) {
+    if (!hasRight || !hasLeft) {
+      const rest = hasLeft ? a : b;
+      let goesOn = true;
+      if (rest.level > 0) await rest.down();
+      else {
+        const waiting = hasLeft
+          ? onItem(NEW, a.node, a.slot, undefined, 0)
+          : onItem(GONE, undefined, 0, b.node, b.slot);
+        if (waiting !== undefined) await waiting;
+        goesOn = rest.next();
+      }
+      if (hasLeft) hasLeft = goesOn;
+      else hasRight = goesOn;
+      continue;
+    }
+    if (a.level !== b.level) {
+      await (a.level > b.level ? a : b).down();
+      continue;
+    }
+    const order = comparePackedKeys(a.node.view, keyAt(a.node, a.slot), b.node.view, keyAt(b.node, b.slot));
+    if (a.level === 0) {
+      let waiting: Promise<void> | undefined;
+      if (order < 0) waiting = onItem(NEW, a.node, a.slot, undefined, 0);
+      else if (order > 0) waiting = onItem(GONE, undefined, 0, b.node, b.slot);
+      else waiting = onItem(isSameItem(a, b) ? SAME : CHANGED, a.node, a.slot, b.node, b.slot);
+      if (waiting !== undefined) await waiting;
+      if (order <= 0) hasLeft = a.next();
+      if (order >= 0) hasRight = b.next();
+    } else if (order < 0) await a.down();
+    else if (order > 0) await b.down();
+    else if (isSameBlock(a, b)) {
+      hasLeft = a.next();
+      hasRight = b.next();
+    } else {
+      await a.down();
+      await b.down();
+    }
+  }
+}
+
+function isSameBlock(a: Cursor, b: Cursor): boolean {
+  return (
+    childLogical(a.node, a.slot) === childLogical(b.node, b.slot) &&
+    childGeneration(a.node, a.slot) === childGeneration(b.node, b.slot)
+  );
+}
+
+function isSameItem(a: Cursor, b: Cursor): boolean {
+  const size = itemSize(a.node, a.slot);
+  if (size !== itemSize(b.node, b.slot)) return false;
+  const left = a.node.bytes;
+  const right = b.node.bytes;
+  let i = itemStart(a.node, a.slot);
+  let j = itemStart(b.node, b.slot);
+  for (const end = i + size; i < end; i++, j++) if (left[i] !== right[j]) return false;
+  return true;
+}

@@ -1,0 +1,325 @@
+import { readSafe } from "../bytes/u64.ts";
+import { CorruptError } from "../errors.ts";
+import { InodeItem } from "../format/inode.ts";
+import { itemsOf, keyOf } from "../format/key.ts";
+import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
+import { keyAt, type Leaf, slotType } from "../format/node.ts";
+import type { BlockTree } from "../tree/source.ts";
+import { BackRefs } from "./back-refs.ts";
+import { Clones } from "./clones.ts";
+import { CHANGED, compareTrees, GONE, NEW, SAME } from "./compare.ts";
+import { type DataOptions, Extents } from "./extents.ts";
+import { FileData } from "./file-data.ts";
+import { Moves } from "./moves.ts";
+import { Names } from "./names.ts";
+import type { CommandOutput } from "./output.ts";
+import { Paths } from "./paths.ts";
+import { decodeFacts, type InodeFacts, namesIn, type Snapshot } from "./snapshot.ts";
+import type { SendSource } from "./source.ts";
+import { ROOT_INODE, SendState } from "./state.ts";
+import { TimesQueue } from "./times.ts";
+import { Xattrs } from "./xattrs.ts";
+
+const FLAGS_AT = InodeItem.offsets.flags;
+const PERMISSIONS = 0o7777;
+
+export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData"> {
+  readonly signal?: AbortSignal | undefined;
+  /** Called when an inode is done. */
+  readonly onInode?: ((ino: number) => void) | undefined;
+}
+
+/** The commands between SUBVOL or SNAPSHOT and END, for one snapshot, in the order in which Linux sends them. */
+export class Generator {
+  readonly #state: SendState;
+  readonly #paths: Paths;
+  readonly #times: TimesQueue;
+  readonly #moves: Moves;
+  readonly #names: Names;
+  readonly #extents: Extents;
+  readonly #xattrs: Xattrs;
+  readonly #options: GeneratorOptions;
+  /** Full sends see every item: without one, there is no use in looking for a capability. */
+  #hasXattrs = false;
+
+  /** @param roots What may be cloned from; `left` among them. */
+  constructor(
+    source: SendSource,
+    left: Snapshot,
+    right: Snapshot | undefined,
+    roots: readonly Snapshot[],
+    out: CommandOutput,
+    options: GeneratorOptions,
+  ) {
+    const { sectorSize, blocks } = source;
+    this.#options = options;
+    const state = new SendState(left, right, out);
+    this.#state = state;
+    this.#paths = new Paths(state);
+    this.#times = new TimesQueue(state, this.#paths);
+    this.#moves = new Moves(state, this.#paths, this.#times);
+    this.#names = new Names(state, this.#paths, this.#moves, this.#times);
+    this.#xattrs = new Xattrs(state, this.#paths);
+    const refs = blocks && new BackRefs(blocks, new Set(roots.map(({ id }) => id)), sectorSize);
+    const clones = new Clones(state, this.#paths, roots, sectorSize, refs);
+    const data = { ...options, sectorSize, chunkBytes: out.version >= 2 ? 131_072 : 49_152 };
+    this.#extents = new Extents(state, this.#paths, new FileData(source), data, clones);
+  }
+
+  async run(): Promise<void> {
+    const { left, right } = this.#state;
+    if (right === undefined) await this.#walk(left);
+    else {
+      await compareTrees(left.tree as BlockTree, right.tree as BlockTree, (...item) => this.#onItem(...item));
+    }
+    await this.#finish(0, 0, true);
+    await this.#times.sendAll();
+  }
+
+  async #walk({ tree }: Snapshot): Promise<void> {
+    for await (const { leaf, first, last } of tree.leaves({ first: keyOf(BigInt(ROOT_INODE), INODE_ITEM, 0n) })) {
+      for (let slot = first; slot < last; slot++) {
+        const waiting = this.#onItem(NEW, leaf, slot, undefined, 0);
+        if (waiting !== undefined) await waiting;
+      }
+    }
+  }
+
+  #onItem(
+    result: number,
+    left: Leaf | undefined,
+    leftSlot: number,
+    right: Leaf | undefined,
+    rightSlot: number,
+  ): Promise<void> | undefined {
+    const leaf = (left ?? right)!;
+    const slot = left === undefined ? rightSlot : leftSlot;
+    const type = slotType(leaf, slot);
+    if (result === SAME && type !== INODE_REF && type !== INODE_EXTREF && type !== EXTENT_DATA) return undefined;
+    const at = keyAt(leaf, slot);
+    // Ids below the first inode or above the last one: orphans, caches.
+    const high = leaf.view.getUint32(at + 4, true);
+    if (high === 0xffff_ffff && leaf.view.getUint32(at, true) > 0xffff_ff00) return undefined;
+    const ino = readSafe(leaf.view, at, "inode number");
+    if (ino < ROOT_INODE) return undefined;
+    if (result === SAME) {
+      return type === EXTENT_DATA
+        ? this.#extents.pass(leaf, slot)
+        : this.#onSameName(ino, type, left!, leftSlot, right!, rightSlot);
+    }
+    const isWanted = type <= XATTR_ITEM || type === EXTENT_DATA;
+    if (!isWanted && ino === this.#state.ino && !this.#hasNames && !this.#times.isFull) return undefined;
+    return this.#onChange(result, ino, type, left, leftSlot, right, rightSlot);
+  }
+
+  get #hasNames(): boolean {
+    return this.#state.newNames.length > 0 || this.#state.goneNames.length > 0;
+  }
+
+  /** The same name in the same directory number: another directory may have that number now. */
+  async #onSameName(
+    ino: number,
+    type: number,
+    left: Leaf,
+    leftSlot: number,
+    right: Leaf,
+    rightSlot: number,
+  ): Promise<void> {
+    const state = this.#state;
+    for (const { dir } of namesIn(left, leftSlot)) {
+      const after = await state.left.getInode(dir);
+      const before = await state.right!.getInode(dir);
+      if (after.generation === before.generation) continue;
+      await this.#onChange(CHANGED, ino, type, left, leftSlot, right, rightSlot);
+      return;
+    }
+  }
+
+  async #onChange(
+    result: number,
+    ino: number,
+    type: number,
+    left: Leaf | undefined,
+    leftSlot: number,
+    right: Leaf | undefined,
+    rightSlot: number,
+  ): Promise<void> {
+    const state = this.#state;
+    await this.#finish(ino, type, false);
+    if (type === INODE_ITEM) {
+      this.#options.signal?.throwIfAborted();
+      const after = left && decodeFacts(left, leftSlot);
+      const before = right && decodeFacts(right, rightSlot);
+      if (state.right !== undefined) {
+        if (after !== undefined) state.left.keepInode(ino, after);
+        if (before !== undefined) state.right.keepInode(ino, before);
+      } else state.left.keepInode(ino, after);
+      return this.#startInode(ino, after, before);
+    }
+    if (state.isIgnored) return;
+    if (type === EXTENT_DATA) {
+      // Relocation and deduplication change extents of inodes that did not change.
+      if (ino !== state.ino || state.isReplaced || state.isDeleted || result === GONE) return;
+      return this.#extents.send(left!, leftSlot);
+    }
+    const isName = type === INODE_REF || type === INODE_EXTREF;
+    if (!isName && type !== XATTR_ITEM) return;
+    if (ino !== state.ino) {
+      const what = "a name or attribute of it changed, the inode itself did not";
+      throw new CorruptError(`Cannot send inode: ${what}`, state.left.where(ino));
+    }
+    if (state.isReplaced) return;
+    if (isName) {
+      if (ino === ROOT_INODE) return;
+      if (left !== undefined) await this.#addNames(left, leftSlot, false);
+      if (right !== undefined) await this.#addNames(right, rightSlot, true);
+    } else if (!state.isDeleted) {
+      this.#hasXattrs = true;
+      if (result === NEW) await this.#xattrs.sendNew(left!, leftSlot);
+      else if (result === GONE) await this.#xattrs.sendGone(right!, rightSlot);
+      else await this.#xattrs.sendChanged(left!, leftSlot, right!, rightSlot);
+    }
+  }
+
+  async #addNames(leaf: Leaf, slot: number, areGone: boolean): Promise<void> {
+    for (const { dir, name } of namesIn(leaf, slot)) {
+      if (areGone) await this.#names.addGone(dir, name);
+      else await this.#names.addNew(dir, name);
+    }
+  }
+
+  async #startInode(ino: number, after: InodeFacts | undefined, before: InodeFacts | undefined): Promise<void> {
+    const state = this.#state;
+    state.ino = ino;
+    state.progress = ino;
+    state.isReplaced = false;
+    state.isIgnored = false;
+    state.writeEnd = 0;
+    state.keptPath = undefined;
+    this.#extents.startInode();
+    this.#hasXattrs = false;
+    if (after !== undefined && before !== undefined) {
+      if (after.nlink === 0 && before.nlink === 0) state.isIgnored = true;
+      else if (after.nlink === 0 || before.nlink === 0) state.isReplaced = true;
+      else state.isReplaced = after.generation !== before.generation && ino !== ROOT_INODE;
+      if (state.isIgnored) return;
+      if (state.isReplaced) return this.#replace(after, before);
+      this.#take(after, false, false);
+    } else if (after !== undefined) {
+      if (after.nlink === 0) state.isIgnored = true;
+      else {
+        this.#take(after, true, false);
+        if (ino !== ROOT_INODE) await this.#names.createCurrent();
+      }
+    } else if (before!.nlink === 0) state.isIgnored = true;
+    else this.#take(before!, false, true);
+  }
+
+  #take(facts: InodeFacts, isNew: boolean, isDeleted: boolean): void {
+    const state = this.#state;
+    state.generation = facts.generation;
+    state.isNew = isNew;
+    state.isDeleted = isDeleted;
+    state.size = facts.size;
+    state.mode = facts.mode;
+    state.rdev = facts.rdev;
+  }
+
+  /** One inode goes, another one comes with the same number: first all of the one, then all of the other. */
+  async #replace(after: InodeFacts, before: InodeFacts): Promise<void> {
+    const state = this.#state;
+    const { ino } = state;
+    if (before.nlink > 0) {
+      this.#take(before, false, true);
+      for (const { dir, name } of await state.right!.allNames(ino)) await this.#names.addGone(dir, name);
+      await this.#names.apply();
+    }
+    if (after.nlink === 0) return;
+    state.keptPath = undefined;
+    this.#take(after, true, false);
+    await this.#names.createCurrent();
+    for (const { dir, name } of await state.left.allNames(ino)) await this.#names.addNew(dir, name);
+    await this.#names.apply();
+    state.progress = ino + 1;
+    for await (const { leaf, first, last } of state.left.tree.leaves(itemsOf(BigInt(ino), EXTENT_DATA))) {
+      for (let slot = first; slot < last; slot++) await this.#extents.send(leaf, slot);
+    }
+    await this.#xattrs.sendAll();
+  }
+
+  /** Makes the current inode's names be before its other items, and ends the inode when the next one comes. */
+  async #finish(ino: number, type: number, atEnd: boolean): Promise<void> {
+    const state = this.#state;
+    if (state.isIgnored) return;
+    const isSame = !atEnd && ino === state.ino;
+    if (this.#hasNames && !(isSame && type <= INODE_EXTREF)) {
+      const isWaiting = await this.#names.apply();
+      if (!isWaiting) state.progress = state.ino + 1;
+    }
+    if (state.ino !== 0 && !state.isDeleted && !isSame) await this.#endInode();
+    if (this.#times.isFull) await this.#times.trim();
+  }
+
+  async #endInode(): Promise<void> {
+    const state = this.#state;
+    const { left, right, ino } = state;
+    const after = left.keptInode(ino) ?? (await left.getInode(ino));
+    const before = right === undefined || state.isNew ? undefined : await right.getInode(ino);
+    if (state.isFile) await this.#endData(before);
+    if (before === undefined || before.uid !== after.uid || before.gid !== after.gid) await this.#chown(after);
+    if (!state.isSymlink) {
+      if (before === undefined || before.mode !== after.mode) await this.#chmod(after);
+      if (before !== undefined && (before.flagsLow !== after.flagsLow || before.flagsHigh !== after.flagsHigh)) {
+        await this.#fileattr(after);
+      }
+    }
+    if (right !== undefined || this.#hasXattrs) await this.#xattrs.sendCapability();
+    if (!this.#moves.isWaiting(ino)) {
+      await this.#moves.release();
+      state.progress = ino + 1;
+      if (state.isDirectory && state.size > 0) this.#times.touch(ino, state.generation);
+      else await this.#times.send(ino, state.generation);
+    }
+    this.#options.onInode?.(ino);
+  }
+
+  async #endData(before: InodeFacts | undefined): Promise<void> {
+    const state = this.#state;
+    const isWritten = state.writeEnd === state.size;
+    const needsTruncate =
+      before === undefined ? !isWritten : before.size !== state.size && !(state.size > before.size && isWritten);
+    await this.#extents.sendLastHole();
+    if (needsTruncate) await this.#extents.truncate(state.size);
+  }
+
+  async #chown({ uid, gid }: InodeFacts): Promise<void> {
+    const { out } = this.#state;
+    const path = await this.#paths.current();
+    out.begin("chown");
+    out.path("path", path);
+    out.number("uid", uid);
+    out.number("gid", gid);
+    const waiting = out.end();
+    if (waiting !== undefined) await waiting;
+  }
+
+  async #chmod({ mode }: InodeFacts): Promise<void> {
+    const { out } = this.#state;
+    const path = await this.#paths.current();
+    out.begin("chmod");
+    out.path("path", path);
+    out.number("mode", mode & PERMISSIONS);
+    const waiting = out.end();
+    if (waiting !== undefined) await waiting;
+  }
+
+  async #fileattr({ item }: InodeFacts): Promise<void> {
+    const { out } = this.#state;
+    if (out.version < 2) return;
+    const path = await this.#paths.current();
+    out.begin("fileattr");
+    out.path("path", path);
+    out.copy("fileattr", item, FLAGS_AT, 8);
+    await out.end();
+  }
+}

@@ -1,0 +1,114 @@
+import { type Codecs, loadCodecs } from "#codec";
+import { BtrfsError, UnsupportedError } from "../errors.ts";
+import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
+import { keyOf, MAX_U64 } from "../format/key.ts";
+import { ROOT_BACKREF, ROOT_ITEM } from "../format/key-type.ts";
+import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts";
+import { EXTENT_TREE_OBJECTID, FS_TREE_OBJECTID, isSubvolumeId } from "../format/objectid.ts";
+import { decodeRootItem, decodeRootRef, ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
+import type { BlockTree, Tree } from "../tree/source.ts";
+import type { Volume } from "../volume/volume.ts";
+import { Snapshot } from "./snapshot.ts";
+import type { BlockSource, SendSource } from "./source.ts";
+
+/** Trees of other subvolumes that back references led to. */
+const MAX_TREES = 64;
+
+/** Snapshots of an image, to send. */
+export class ImageSource implements SendSource {
+  readonly #volume: Volume;
+  readonly blocks: BlockSource;
+  readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
+  #codecs: Promise<Codecs> | undefined;
+  #extentTree: Promise<Tree> | undefined;
+
+  constructor(volume: Volume) {
+    this.#volume = volume;
+    this.blocks = {
+      extentTree: () => (this.#extentTree ??= volume.openTree(EXTENT_TREE_OBJECTID)),
+      findTree: (id) => this.#findTree(id),
+      readBlock: (logical, level, generation) => this.#readBlock(logical, level, generation),
+    };
+  }
+
+  get sectorSize(): number {
+    return this.#volume.sectorSize;
+  }
+
+  get nodeSize(): number {
+    return this.#volume.nodeSize;
+  }
+
+  /**
+   * @throws {BtrfsError} `missing`, when there is none; `permission`, when it can be written to; `unsupported` for the
+   * top-level subvolume, which has no name.
+   */
+  async openSnapshot(id: bigint): Promise<Snapshot> {
+    const item = isSubvolumeId(id) ? await this.#findRootItem(id) : undefined;
+    const where = { tree: id };
+    if (item === undefined || item.refs === 0) {
+      throw new BtrfsError("missing", "Cannot send subvolume: there is none of this id", { where });
+    }
+    if ((item.flags & ROOT_SUBVOL_RDONLY) === 0n) {
+      throw new BtrfsError("permission", "Cannot send subvolume: it is not read-only", { where });
+    }
+    if (id === FS_TREE_OBJECTID)
+      throw new UnsupportedError("Cannot send the top-level subvolume: it has no name", where);
+    const { uuid, receivedUuid, ctransid } = item;
+    const tree = await this.#volume.openTree(id);
+    return new Snapshot({ id, tree, name: await this.#nameOf(id), uuid, receivedUuid, ctransid });
+  }
+
+  async #nameOf(id: bigint): Promise<Uint8Array> {
+    const range = { first: keyOf(id, ROOT_BACKREF, 0n), last: keyOf(id, ROOT_BACKREF + 1, 0n) };
+    for await (const { leaf, first } of this.#volume.rootTree.leaves(range)) {
+      return decodeRootRef(itemBytes(leaf, first), itemWhere(leaf, first)).name.slice();
+    }
+    throw new BtrfsError("missing", "Cannot send subvolume: it has no name", { where: { tree: id } });
+  }
+
+  async #findRootItem(id: bigint): Promise<InstanceType<typeof RootItem> | undefined> {
+    const span = await this.#volume.rootTree.find(keyOf(id, ROOT_ITEM, MAX_U64), "atOrBefore");
+    if (span === undefined) return undefined;
+    const { objectid, type } = slotKey(span.leaf, span.first);
+    if (objectid !== id || type !== ROOT_ITEM) return undefined;
+    return decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first));
+  }
+
+  codecs(): Promise<Codecs> {
+    this.#codecs ??= loadCodecs();
+    return this.#codecs;
+  }
+
+  async readStored(logical: number, target: Uint8Array, hasChecksums: boolean): Promise<void> {
+    if (!hasChecksums) return this.#volume.readData(logical, target);
+    const found = this.#volume.readChecksums(logical, target.byteLength);
+    const checksums = found instanceof Promise ? await found : found;
+    await this.#volume.readData(logical, target, { checksums });
+  }
+
+  isData(logical: number, length: number): boolean {
+    const chunk = this.#volume.chunks.find(logical);
+    if (chunk === undefined || (chunk.type & BLOCK_GROUP_DATA) === 0) return false;
+    return logical + length <= chunk.start + chunk.length;
+  }
+
+  #findTree(id: bigint): Promise<BlockTree | undefined> {
+    const open = this.#trees.get(id);
+    if (open !== undefined) return open;
+    if (this.#trees.size >= MAX_TREES) this.#trees.delete(this.#trees.keys().next().value!);
+    const opening = this.#openTree(id);
+    this.#trees.set(id, opening);
+    return opening;
+  }
+
+  async #openTree(id: bigint): Promise<BlockTree | undefined> {
+    if (!isSubvolumeId(id)) return undefined;
+    return (await this.#volume.findRoot(id)) === undefined ? undefined : this.#volume.openTree(id);
+  }
+
+  async #readBlock(logical: number, level: number, generation: number): Promise<NodeBlock> {
+    const expect = { level, generation, owner: 0n };
+    return this.#volume.cached(logical, expect) ?? (await this.#volume.readNode(logical, expect));
+  }
+}

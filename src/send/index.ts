@@ -1,0 +1,4 @@
+export { ImageSource } from "./image-source.ts";
+export type { CommandCount } from "./output.ts";
+export { estimateSend, type SendOptions, type SendProgress, type SendSummary, send } from "./send.ts";
+export type { BlockSource, SendSource } from "./source.ts";

@@ -1,0 +1,159 @@
+import { writeSafe } from "../bytes/u64.ts";
+import { BtrfsError } from "../errors.ts";
+import { ATTRIBUTES, type AttributeField } from "../stream/attributes.ts";
+import { COMMANDS, type CommandName } from "../stream/commands.ts";
+import { commandCrc } from "../stream/crc.ts";
+import { MAX_PATH_BYTES } from "../stream/encode.ts";
+import { type ByteSink, ChunkBuffer } from "../stream/output.ts";
+import { BARE_DATA_VERSION, COMMAND_HEADER_BYTES, STREAM_HEADER_BYTES, STREAM_MAGIC } from "../stream/wire.ts";
+
+/** How much may be written here before the sink is waited for, in bytes. */
+const DRAIN_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
+
+/** Commands and bytes of one kind. */
+export interface CommandCount {
+  commands: number;
+  /** In the stream, with headers. */
+  bytes: number;
+}
+
+/** Bytes of an integer attribute that is not a u64. */
+const NARROW: Partial<Record<AttributeField, 4>> = { fallocateMode: 4, compression: 4, encryption: 4 };
+
+/**
+ * Commands as bytes, one attribute after the other, without an object for each. `begin`, the attributes in the kernel's
+ * order, `end`.
+ */
+export class CommandOutput {
+  readonly version: number;
+  /** Counts only: no data is wanted, nothing reaches a sink. */
+  readonly countsOnly: boolean;
+  readonly counts = new Map<CommandName, CommandCount>();
+  /** Bytes of the stream so far. */
+  position = 0;
+  readonly #out: ChunkBuffer;
+  #command: CommandName = "end";
+  #start = 0;
+  /** Data bytes that were counted but not written. */
+  #absent = 0;
+  #drainedAt = 0;
+
+  constructor(sink: ByteSink | undefined, version: number) {
+    this.version = version;
+    this.countsOnly = sink === undefined;
+    this.#out = new ChunkBuffer(sink ?? { write: () => {} }, CHUNK_BYTES);
+  }
+
+  streamHeader(): void {
+    const out = this.#out;
+    out.reserve(STREAM_HEADER_BYTES);
+    out.bytes.set(STREAM_MAGIC, out.used);
+    out.view.setUint32(out.used + STREAM_MAGIC.byteLength, this.version, true);
+    if (!this.countsOnly) out.used += STREAM_HEADER_BYTES;
+    this.position += STREAM_HEADER_BYTES;
+  }
+
+  begin(command: CommandName): void {
+    const out = this.#out;
+    out.reserve(COMMAND_HEADER_BYTES);
+    this.#command = command;
+    this.#start = out.used;
+    this.#absent = 0;
+    out.used += COMMAND_HEADER_BYTES;
+  }
+
+  /** @throws {BtrfsError} `limit`, for what does not fit into an attribute. */
+  bytes(field: AttributeField, value: Uint8Array): void {
+    const out = this.#out;
+    const length = value.byteLength;
+    if (length > 0xffff)
+      throw new BtrfsError("limit", `Cannot send ${field}: it has ${length} bytes, at most 65535 fit`);
+    out.reserve(4 + length);
+    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
+    out.view.setUint16(out.used + 2, length, true);
+    out.bytes.set(value, out.used + 4);
+    out.used += 4 + length;
+  }
+
+  /** @throws {BtrfsError} `limit`, for paths that are longer than the kernel's longest. */
+  path(field: "path" | "pathTo" | "pathLink" | "clonePath", value: Uint8Array): void {
+    if (value.byteLength > MAX_PATH_BYTES) {
+      const sentence = `Cannot send path: it has ${value.byteLength} bytes, at most ${MAX_PATH_BYTES} are possible`;
+      throw new BtrfsError("limit", sentence);
+    }
+    this.bytes(field, value);
+  }
+
+  /** A u64 or u32 attribute. @param value Up to 2^53 - 1. */
+  number(field: AttributeField, value: number): void {
+    const out = this.#out;
+    const size = NARROW[field] ?? 8;
+    out.reserve(4 + size);
+    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
+    out.view.setUint16(out.used + 2, size, true);
+    if (size === 4) out.view.setUint32(out.used + 4, value, true);
+    else writeSafe(out.view, out.used + 4, value);
+    out.used += 4 + size;
+  }
+
+  /** An attribute as `size` bytes of an item. */
+  copy(field: AttributeField, from: Uint8Array, at: number, size: number): void {
+    const out = this.#out;
+    out.reserve(4 + size);
+    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
+    out.view.setUint16(out.used + 2, size, true);
+    for (let byte = 0; byte < size; byte++) out.bytes[out.used + 4 + byte] = from[at + byte]!;
+    out.used += 4 + size;
+  }
+
+  /**
+   * Room for DATA, which comes last: to be filled before `end`. It has `slack` more bytes behind it, for reads of whole
+   * sectors. Absent where only counting is wanted.
+   */
+  data(length: number, slack = 0): Uint8Array | undefined {
+    const out = this.#out;
+    const isBare = this.version >= BARE_DATA_VERSION;
+    out.reserve(4 + (this.countsOnly ? 0 : length + slack));
+    out.view.setUint16(out.used, ATTRIBUTES.data.number, true);
+    if (!isBare) out.view.setUint16(out.used + 2, length, true);
+    out.used += isBare ? 2 : 4;
+    if (this.countsOnly) {
+      this.#absent = length;
+      return undefined;
+    }
+    const room = out.bytes.subarray(out.used, out.used + length + slack);
+    out.used += length;
+    return room;
+  }
+
+  /** Completes the command. A promise where the sink has to be waited for. */
+  end(): Promise<void> | undefined {
+    const out = this.#out;
+    const start = this.#start;
+    const length = out.used - start - COMMAND_HEADER_BYTES;
+    const size = length + COMMAND_HEADER_BYTES + this.#absent;
+    this.position += size;
+    const count = this.counts.get(this.#command);
+    if (count === undefined) this.counts.set(this.#command, { commands: 1, bytes: size });
+    else {
+      count.commands++;
+      count.bytes += size;
+    }
+    if (this.countsOnly) {
+      out.used = start;
+      return undefined;
+    }
+    out.view.setUint32(start, length, true);
+    out.view.setUint16(start + 4, COMMANDS[this.#command].number, true);
+    out.view.setUint32(start + 6, commandCrc(out.bytes, start, length), true);
+    out.boundary();
+    if (this.position - this.#drainedAt < DRAIN_BYTES) return undefined;
+    this.#drainedAt = this.position;
+    return out.drain();
+  }
+
+  async flush(): Promise<void> {
+    await this.#out.flush();
+  }
+}

@@ -1,0 +1,95 @@
+import type { CommandName } from "../stream/commands.ts";
+import type { ByteSink } from "../stream/output.ts";
+import { Generator } from "./generator.ts";
+import { type CommandCount, CommandOutput } from "./output.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { SendSource } from "./source.ts";
+
+export interface SendOptions {
+  /** Id of the read-only snapshot to send. */
+  readonly snapshot: bigint;
+  /** Id of the snapshot that the receiver has already: only what differs from it is sent. */
+  readonly parent?: bigint | undefined;
+  /** Ids of more snapshots that the receiver has, to clone from. */
+  readonly cloneSources?: readonly bigint[] | undefined;
+  readonly protocol: 1 | 2;
+  /** Sends compressed extents as they are stored. Needs protocol 2. */
+  readonly compressedData?: boolean | undefined;
+  /** Names extents instead of sending their data. */
+  readonly noData?: boolean | undefined;
+  /** Leaves out the stream header, to go on with a segment. */
+  readonly omitHeader?: boolean | undefined;
+  /** Leaves out END, so that another snapshot can follow in the same segment. */
+  readonly omitEnd?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: SendProgress) => void) | undefined;
+}
+
+export interface SendProgress {
+  /** Bytes of the stream so far. */
+  readonly bytes: number;
+  /** Inode that was done last. */
+  readonly inode: number;
+}
+
+export interface SendSummary {
+  /** Of the stream. */
+  readonly bytes: number;
+  readonly counts: ReadonlyMap<CommandName, CommandCount>;
+}
+
+/**
+ * Sends a snapshot as Linux 6.18 would, byte for byte.
+ *
+ * @param sink Takes the stream; its chunks are lent until it settles.
+ * @throws {BtrfsError} for what can't be read or sent. What was written by then has no END.
+ */
+export async function send(source: SendSource, options: SendOptions, sink: ByteSink): Promise<SendSummary> {
+  return generate(source, options, sink);
+}
+
+/** What `send` would write: the exact size of the stream, by kind of command. Reads metadata only. */
+export async function estimateSend(source: SendSource, options: SendOptions): Promise<SendSummary> {
+  return generate(source, options, undefined);
+}
+
+async function generate(source: SendSource, options: SendOptions, sink: ByteSink | undefined): Promise<SendSummary> {
+  const { compressedData = false, noData = false, protocol, signal, onProgress } = options;
+  if (compressedData && protocol < 2)
+    throw new TypeError("Cannot send compressed data: protocol 2 is needed, 1 was asked for");
+  const left = await source.openSnapshot(options.snapshot);
+  const open = async (id: bigint): Promise<Snapshot> => (id === left.id ? left : source.openSnapshot(id));
+  const right = options.parent === undefined ? undefined : await open(options.parent);
+  const roots = new Map([[left.id, left]]);
+  if (right !== undefined) roots.set(right.id, right);
+  for (const id of options.cloneSources ?? []) if (!roots.has(id)) roots.set(id, await open(id));
+  const out = new CommandOutput(sink, protocol);
+  if (!options.omitHeader) out.streamHeader();
+  await begin(out, left, right);
+  const onInode = onProgress && ((inode: number) => onProgress({ bytes: out.position, inode }));
+  const generator = new Generator(source, left, right, [...roots.values()], out, {
+    compressed: compressedData,
+    noData,
+    signal,
+    onInode,
+  });
+  await generator.run();
+  if (!options.omitEnd) {
+    out.begin("end");
+    await out.end();
+  }
+  await out.flush();
+  return { bytes: out.position, counts: out.counts };
+}
+
+async function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undefined): Promise<void> {
+  out.begin(right === undefined ? "subvol" : "snapshot");
+  out.path("path", left.name);
+  out.bytes("uuid", left.uuid);
+  out.number("ctransid", Number(left.ctransid));
+  if (right !== undefined) {
+    out.bytes("cloneUuid", right.uuid);
+    out.number("cloneCtransid", Number(right.ctransid));
+  }
+  await out.end();
+}
