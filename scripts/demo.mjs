@@ -96,3 +96,6 @@ btrkit(["encoded", "read", `${image}:/zstd/text-140k`, "--offset", "8K", "--outp
 
 say("And the file:");
 btrkit(["stat", `${image}:/zstd/text-140k`]);
+
+say("All of it, out of the image:");
+btrkit(["restore", `${image}:/zstd`, `${DEMO}/restored`]);
