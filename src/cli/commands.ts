@@ -8,6 +8,7 @@ export interface CommandEntry {
 
 /** Every command, in the order in which `--help` lists them. */
 export const COMMANDS: readonly CommandEntry[] = [
+  { name: "send", load: async () => (await import("./commands/send.ts")).send as Command },
   { name: "receive", load: async () => (await import("./commands/receive.ts")).receive as Command },
   { name: "verify", load: async () => (await import("./commands/verify.ts")).verify as Command },
   { name: "ls", load: async () => (await import("./commands/ls.ts")).ls as Command },
