@@ -1,6 +1,8 @@
+import { displayName } from "../bytes/display.ts";
 import { treeName } from "../format/objectid.ts";
 import { type Finding, isClean, type Owner, type ScrubReport } from "../scrub/report.ts";
 import { jsonNumber } from "./described.ts";
+import { pathJson } from "./inode-text.ts";
 import { formatBytes } from "./sizes.ts";
 
 /** One line for people. */
@@ -19,7 +21,8 @@ const KIND_WORDS: Readonly<Record<Finding["kind"], string>> = {
   tree: "the extent tree, what it lists there is not verified",
 };
 
-function ownerWords({ root, inode }: Owner): string {
+function ownerWords({ root, inode, path }: Owner): string {
+  if (path !== undefined) return `/${displayName(path)}`;
   return inode === undefined ? `tree ${treeName(root)}` : `inode ${inode} of subvolume ${root}`;
 }
 
@@ -33,10 +36,11 @@ export function findingJson(finding: Finding): Record<string, unknown> {
     logical: finding.logical ?? null,
     length: finding.lengthBytes,
     error: finding.error.sentence,
-    owners: finding.owners.map(({ root, inode, fileOffset }) => ({
+    owners: finding.owners.map(({ root, inode, fileOffset, path }) => ({
       root: jsonNumber(root),
       inode: inode === undefined ? null : jsonNumber(inode),
       file_offset: fileOffset === undefined ? null : jsonNumber(fileOffset),
+      ...(path === undefined ? {} : pathJson(path)),
     })),
   };
 }

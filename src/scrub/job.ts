@@ -1,8 +1,9 @@
 import { type BtrfsError, CorruptError } from "../errors.ts";
 import type { Mirror } from "../volume/mirrors.ts";
 import type { Volume } from "../volume/volume.ts";
+import { FileNames } from "./file-names.ts";
 import { ownersOf } from "./owners.ts";
-import { type Finding, newTally, type Tally } from "./report.ts";
+import { type Finding, newTally, type Owner, type Tally } from "./report.ts";
 
 export interface ScrubOptions {
   /** Writes good bytes over bad ones. The devices have to be open for writing. */
@@ -20,11 +21,13 @@ export class ScrubJob {
   readonly signal: AbortSignal | undefined;
   readonly tally: Tally = newTally();
   readonly #onFinding: (finding: Finding) => void;
+  readonly #names: FileNames;
 
   constructor(volume: Volume, { repair, onFinding, signal }: ScrubOptions) {
     this.volume = volume;
     this.repair = repair === true;
     this.signal = signal;
+    this.#names = new FileNames(volume);
     this.#onFinding = onFinding ?? (() => {});
   }
 
@@ -74,7 +77,16 @@ export class ScrubJob {
     const { kind, logical, state } = finding;
     this.tally[state]++;
     const named = logical !== undefined && (kind === "data" || kind === "metadata");
-    this.#onFinding({ ...finding, owners: named ? await ownersOf(this.volume, logical) : [] });
+    this.#onFinding({ ...finding, owners: named ? await this.#ownersOf(logical) : [] });
+  }
+
+  async #ownersOf(logical: number): Promise<Owner[]> {
+    const owners: Owner[] = [];
+    for (const owner of await ownersOf(this.volume, logical)) {
+      const path = owner.inode === undefined ? undefined : await this.#names.find(owner.root, owner.inode);
+      owners.push(path === undefined ? owner : { ...owner, path });
+    }
+    return owners;
   }
 }
 

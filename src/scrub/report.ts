@@ -33,6 +33,8 @@ export interface Owner {
   readonly inode?: bigint;
   /** File offset in bytes at which the extent begins, as far as it is known. */
   readonly fileOffset?: bigint;
+  /** One path of the file, from the top of the filesystem, without a slash before it, where it can be found. */
+  readonly path?: Uint8Array;
 }
 
 /** What was looked at and found. Bytes are counted on every copy. */

@@ -197,7 +197,7 @@ describe.skipIf(whyNot !== undefined)(
       expect(findings).toHaveLength(2);
       for (const finding of findings) {
         expect(finding).toMatchObject({ state: "unrepairable", kind: "data", logical: bad, length: 4096 });
-        expect(finding.owners).toEqual([{ root: 5, inode, file_offset: expect.any(Number) }]);
+        expect(finding.owners).toEqual([{ root: 5, inode, file_offset: expect.any(Number), path: "/large" }]);
       }
       expect(contents.size).toBeGreaterThan(500);
     });
