@@ -14,6 +14,8 @@ const encoder = new TextEncoder();
 export class Output {
   readonly #sink = new FdSink(STDOUT, "standard output");
   #text = "";
+  /** What has been given to the sink, one write after the other. Once one has failed, so does all that follows. */
+  #writing: Promise<void> = Promise.resolve();
 
   /** Gathered until there is enough to write. */
   line(text: string): Promise<void> | undefined {
@@ -27,16 +29,23 @@ export class Output {
   }
 
   /** Bytes as they are, after what was gathered. They are the caller's again when the promise resolves. */
-  async write(bytes: Uint8Array): Promise<void> {
-    await this.flush();
-    await this.#sink.write(bytes);
+  write(bytes: Uint8Array): Promise<void> {
+    this.flush();
+    return this.#append(bytes);
   }
 
-  async flush(): Promise<void> {
-    if (this.#text === "") return;
+  flush(): Promise<void> {
+    if (this.#text === "") return this.#writing;
     const bytes = encoder.encode(this.#text);
     this.#text = "";
-    await this.#sink.write(bytes);
+    return this.#append(bytes);
+  }
+
+  #append(bytes: Uint8Array): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#sink.write(bytes));
+    // Judged by whoever awaits it or a later one; until then a failure is no unhandled rejection.
+    this.#writing.catch(() => {});
+    return this.#writing;
   }
 
   /** One JSON document in the manner of btrfs-progs: a header with the version, and the value under `name`. */

@@ -31,9 +31,9 @@ export interface StreamOptions extends Leniency {
   readonly allowMissingEnd?: boolean;
   /**
    * On a fault, call this instead of throwing, and go on at the next sound command or stream header. What is in between is lost, and a
-   * command counts once however much of it is. Throwing from here stops reading.
+   * command counts once however much of it is. Reading waits for what it returns, and stops when it throws.
    */
-  readonly recover?: (fault: StreamFault) => void;
+  readonly recover?: (fault: StreamFault) => unknown;
 }
 
 /** What `maxCommandBytes` may be set to: more would not fit the columns of a batch. */
@@ -120,7 +120,7 @@ class StreamReader {
           yield batch;
           this.#progress();
         }
-        if (stop === "fault" && this.#parser.dataIsCounted) this.#correctVersion(segment, this.#parser.fault!);
+        if (stop === "fault" && this.#parser.dataIsCounted) await this.#correctVersion(segment, this.#parser.fault!);
         else if (stop === "fault") await this.#skipCommand(this.#parser.fault!);
         else if (stop === "header") await this.#endWithout("another stream header", segment);
         else if (stop === "more" && !(await this.#window.more(this.#parser.wanted))) {
@@ -192,7 +192,7 @@ class StreamReader {
     const where = { streamOffset, commandIndex: this.#parser.nextIndex };
     const error = new StreamError("truncated", `Cannot read command: found ${found}, expected END first`, { where });
     if (this.#options.recover === undefined) throw error;
-    this.#options.recover({ error, start: streamOffset, end: streamOffset });
+    await this.#options.recover({ error, start: streamOffset, end: streamOffset });
   }
 
   /** Leaves out the command at the start of the window, or throws its error. */
@@ -204,29 +204,29 @@ class StreamReader {
       if (this.#options.recover === undefined) throw error;
       const start = this.#window.streamOffset;
       this.#window.at += parser.frameBytes;
-      this.#report(error, start);
+      await this.#report(error, start);
     } else await this.#recover(error, error.code === "checksum" ? parser.frameBytes : 0, false);
     parser.maxCommandBytes = Math.min(this.#maxCommandBytes, this.#resync.affordable);
   }
 
   /** Nothing is left out: the command will be read again. */
-  #correctVersion(segment: OpenSegment, error: StreamError): void {
+  async #correctVersion(segment: OpenSegment, error: StreamError): Promise<void> {
     if (this.#options.recover === undefined) throw error;
     segment.version = 1;
     this.#parser.dataIsCounted = false;
-    this.#report(error, this.#window.streamOffset);
+    await this.#report(error, this.#window.streamOffset);
   }
 
   async #recover(error: StreamError, frame: number, headersOnly: boolean): Promise<void> {
     if (this.#options.recover === undefined) throw error;
     const start = this.#window.streamOffset;
     await this.#resync.findNext(frame, headersOnly);
-    this.#report(error, start);
+    await this.#report(error, start);
   }
 
-  #report(error: StreamError, start: number): void {
+  async #report(error: StreamError, start: number): Promise<void> {
     this.#damagedUpTo = this.#window.streamOffset;
-    this.#options.recover!({ error, start, end: this.#damagedUpTo });
+    await this.#options.recover!({ error, start, end: this.#damagedUpTo });
   }
 
   #progress(): void {

@@ -108,6 +108,44 @@ test("after lost commands nothing is held against a name that the stream did not
   expect(names.use(bytes, 0, 4)).toBeUndefined();
 });
 
+test("names that were removed or moved may be there again after lost commands, and nothing else is forgotten", () => {
+  const names = new Namespace(false);
+  const [bytes, from, fromEnd, to, toEnd] = pair("old", "new");
+  names.create(bytes, to, toEnd, "directory");
+  expect(names.remove(bytes, to, toEnd, "directory")).toBeUndefined();
+  names.create(bytes, from, fromEnd, "file");
+  expect(names.rename(bytes, from, fromEnd, to, toEnd)).toBeUndefined();
+  names.forget();
+  expect(names.use(bytes, from, fromEnd, "directory")).toBeUndefined();
+  expect(names.use(bytes, to, toEnd, "directory")).toBe("is a file, not a directory");
+  expect(names.remove(bytes, from, fromEnd, "directory")).toBeUndefined();
+  expect(names.use(bytes, from, fromEnd)).toContain("does not exist");
+});
+
+test("a directory made after lost commands is known entirely, one made before is not", () => {
+  const names = new Namespace(true);
+  const step = (path: string, make: boolean) => {
+    const bytes = toBytes(path);
+    return make ? names.create(bytes, 0, bytes.byteLength, "directory") : names.use(bytes, 0, bytes.byteLength);
+  };
+  step("before", true);
+  names.forget();
+  step("after", true);
+  expect(step("after/x", false)).toContain("does not exist");
+  expect(step("before/x", false)).toBeUndefined();
+});
+
+test("losing commands over and over costs the same with many names as with few", () => {
+  const names = new Namespace(true);
+  for (let index = 0; index < 100_000; index++) {
+    const bytes = toBytes(`${index}`);
+    names.create(bytes, 0, bytes.byteLength, "file");
+  }
+  const before = process.cpuUsage();
+  for (let time = 0; time < 100_000; time++) names.forget();
+  expect(process.cpuUsage(before).user).toBeLessThan(1_000_000);
+});
+
 // Just after the arrays have doubled, when the most is unused.
 test("names take less than 100 bytes each", () => {
   const names = new Namespace(true);

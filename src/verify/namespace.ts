@@ -34,8 +34,10 @@ export class Namespace {
   #nameAt = new Uint32Array(1024);
   #nameLength = new Uint8Array(1024);
   #kind = new Uint8Array(1024);
-  /** 1 when everything below is known. */
-  #complete = new Uint8Array(1024);
+  /** Of a directory that is known entirely, of a name that is known to be absent: the epoch since when. */
+  #since = new Uint32Array(1024);
+  /** Each `forget` begins a new one, so that it costs nothing however often commands are lost. */
+  #epoch = 1;
   #buckets = new Int32Array(2048).fill(NONE);
   #pool = new Uint8Array(16384);
   #poolUsed = 0;
@@ -48,7 +50,7 @@ export class Namespace {
   constructor(complete: boolean) {
     this.#parent[ROOT] = NONE;
     this.#kind[ROOT] = DIRECTORY;
-    this.#complete[ROOT] = complete ? 1 : 0;
+    this.#since[ROOT] = complete ? this.#epoch : 0;
   }
 
   /** Names remembered, those that are known to be absent included. */
@@ -58,84 +60,70 @@ export class Namespace {
 
   /** Bytes that are held for them. */
   get byteLength(): number {
-    const tables = [
-      this.#parent,
-      this.#next,
-      this.#children,
-      this.#nameAt,
-      this.#nameLength,
-      this.#kind,
-      this.#complete,
-    ];
+    const tables = [this.#parent, this.#next, this.#children, this.#nameAt, this.#nameLength, this.#kind, this.#since];
     return [...tables, this.#buckets, this.#pool].reduce((sum, table) => sum + table.byteLength, 0);
   }
 
   /** After commands were lost nothing is known entirely any more, and a removed name may have come back. */
   forget(): void {
-    this.#complete.fill(0, 0, this.#used);
-    for (let node = 1; node < this.#used; node++) if (this.#kind[node] === ABSENT) this.#kind[node] = UNKNOWN;
+    this.#epoch++;
   }
 
   /** A new name at the path in `bytes` from `start` to `end`. */
   create(bytes: Uint8Array, start: number, end: number, kind: Kind): Complaint {
-    return this.#enter(bytes, start, end, NUMBER_OF[kind], kind === "directory" ? 1 : 0);
+    return this.#enter(bytes, start, end, NUMBER_OF[kind], kind === "directory");
   }
 
   /** The path must exist; with `kind`, as that kind. */
   use(bytes: Uint8Array, start: number, end: number, kind?: "file" | "directory"): Complaint {
     const node = this.#find(bytes, start, end);
-    if (node === NONE || this.#kind[node] === ABSENT) return "does not exist at this point of the stream";
+    if (node === NONE || this.#isAbsent(node)) return "does not exist at this point of the stream";
     if (kind === undefined) return undefined;
-    if (this.#kind[node] === UNKNOWN) this.#kind[node] = NUMBER_OF[kind];
+    if (this.#kindOf(node) === UNKNOWN) this.#kind[node] = NUMBER_OF[kind];
     return this.#kind[node] === NUMBER_OF[kind] ? undefined : `is a ${KINDS[this.#kind[node]!]}, not a ${kind}`;
   }
 
   remove(bytes: Uint8Array, start: number, end: number, what: "directory" | "other"): Complaint {
     const node = this.#find(bytes, start, end);
-    if (node === NONE || this.#kind[node] === ABSENT) return "does not exist at this point of the stream";
+    if (node === NONE || this.#isAbsent(node)) return "does not exist at this point of the stream";
     if (node === ROOT) return "is the root of the subvolume";
-    const kind = this.#kind[node]!;
+    const kind = this.#kindOf(node);
     if (kind !== UNKNOWN && (kind === DIRECTORY) !== (what === "directory")) return `is a ${KINDS[kind]}`;
     const known = this.#children[node]!;
-    if (this.#complete[node] === 1 && known > 0) return `is not empty: ${known} names are left in it`;
+    if (this.#isComplete(node) && known > 0) return `is not empty: ${known} names are left in it`;
     this.#leave(node);
     return undefined;
   }
 
   rename(bytes: Uint8Array, from: number, fromEnd: number, to: number, toEnd: number): Complaint {
     const node = this.#find(bytes, from, fromEnd);
-    if (node === NONE || this.#kind[node] === ABSENT) return "does not exist at this point of the stream";
+    if (node === NONE || this.#isAbsent(node)) return "does not exist at this point of the stream";
     if (node === ROOT) return "is the root of the subvolume";
-    const kind = this.#kind[node]!;
-    const complete = this.#complete[node]!;
     // The new name is entered first: when that is refused the old one must stand.
-    const complaint = this.#enter(bytes, to, toEnd, kind, complete, node);
+    const complaint = this.#enter(bytes, to, toEnd, this.#kindOf(node), false, node);
     return complaint === undefined ? undefined : `can't take its new name, which ${complaint}`;
   }
 
   link(bytes: Uint8Array, to: number, toEnd: number, from: number, fromEnd: number): Complaint {
     const node = this.#find(bytes, from, fromEnd);
-    if (node === NONE || this.#kind[node] === ABSENT)
-      return "links to a name that does not exist at this point of the stream";
+    if (node === NONE || this.#isAbsent(node)) return "links to a name that does not exist at this point of the stream";
     if (this.#kind[node] === DIRECTORY) return "links to a directory";
-    return this.#enter(bytes, to, toEnd, this.#kind[node]!, 0);
+    return this.#enter(bytes, to, toEnd, this.#kindOf(node), false);
   }
 
   /** Enters a name, or moves `moved` to it. */
-  #enter(bytes: Uint8Array, start: number, end: number, kind: number, complete: number, moved = NONE): Complaint {
+  #enter(bytes: Uint8Array, start: number, end: number, kind: number, complete: boolean, moved = NONE): Complaint {
     if (start === end) return "is the root of the subvolume";
     let slash = end;
     while (slash > start && bytes[slash - 1] !== SLASH) slash--;
     const parent = slash === start ? ROOT : this.#find(bytes, start, slash - 1);
-    if (parent === NONE || this.#kind[parent] === ABSENT) return "lies in a directory that does not exist";
-    if (this.#kind[parent] === UNKNOWN) this.#kind[parent] = DIRECTORY;
+    if (parent === NONE || this.#isAbsent(parent)) return "lies in a directory that does not exist";
+    if (this.#kindOf(parent) === UNKNOWN) this.#kind[parent] = DIRECTORY;
     if (this.#kind[parent] !== DIRECTORY) return `lies in a ${KINDS[this.#kind[parent]!]}`;
     if (moved !== NONE && this.#isBelow(parent, moved)) return "lies inside the directory that is moved";
     const there = this.#child(parent, bytes, slash, end);
-    if (there !== NONE && this.#kind[there] !== ABSENT) {
-      // A name that was only inferred from outside may have been wrong; one that the stream made is not.
-      if (this.#kind[there] !== UNKNOWN) return "exists already";
-    }
+    // A name that was only inferred from outside may have been wrong; one that the stream made is not.
+    if (there !== NONE && !this.#isAbsent(there) && this.#kindOf(there) !== UNKNOWN) return "exists already";
     if (there !== NONE) this.#drop(there);
     if (moved === NONE) {
       this.#add(parent, bytes, slash, end, kind, complete);
@@ -148,10 +136,25 @@ export class Namespace {
   #move(node: number, parent: number, bytes: Uint8Array, start: number, end: number): void {
     const left = this.#parent[node]!;
     const at = this.#nameAt[node]!;
-    const oldName = this.#complete[left] === 1 ? undefined : this.#pool.slice(at, at + this.#nameLength[node]!);
+    const oldName = this.#isComplete(left) ? undefined : this.#pool.slice(at, at + this.#nameLength[node]!);
     this.#unname(node);
-    if (oldName !== undefined) this.#add(left, oldName, 0, oldName.byteLength, ABSENT, 0);
+    if (oldName !== undefined) this.#add(left, oldName, 0, oldName.byteLength, ABSENT, false);
     this.#name(node, parent, bytes, start, end);
+  }
+
+  #isAbsent(node: number): boolean {
+    return this.#kind[node] === ABSENT && this.#since[node] === this.#epoch;
+  }
+
+  /** A name that was absent before commands were lost may be anything. */
+  #kindOf(node: number): number {
+    const kind = this.#kind[node]!;
+    return kind === ABSENT && this.#since[node] !== this.#epoch ? UNKNOWN : kind;
+  }
+
+  /** Whether everything below the directory is known. */
+  #isComplete(node: number): boolean {
+    return this.#since[node] === this.#epoch && this.#kind[node] !== ABSENT;
   }
 
   #isBelow(node: number, ancestor: number): boolean {
@@ -167,10 +170,10 @@ export class Namespace {
       while (slash < end && bytes[slash] !== SLASH) slash++;
       let child = this.#child(node, bytes, at, slash);
       if (child === NONE) {
-        if (this.#complete[node] === 1) return NONE;
-        child = this.#add(node, bytes, at, slash, UNKNOWN, 0);
+        if (this.#isComplete(node)) return NONE;
+        child = this.#add(node, bytes, at, slash, UNKNOWN, false);
       }
-      const kind = this.#kind[child]!;
+      const kind = this.#kindOf(child);
       if (slash < end && kind !== DIRECTORY && kind !== UNKNOWN) return NONE;
       node = child;
       at = slash + 1;
@@ -196,7 +199,7 @@ export class Namespace {
     return true;
   }
 
-  #add(parent: number, bytes: Uint8Array, start: number, end: number, kind: number, complete: number): number {
+  #add(parent: number, bytes: Uint8Array, start: number, end: number, kind: number, complete: boolean): number {
     let node = this.#free;
     if (node !== NONE) this.#free = this.#next[node]!;
     else {
@@ -204,7 +207,7 @@ export class Namespace {
       node = this.#used++;
     }
     this.#kind[node] = kind;
-    this.#complete[node] = complete;
+    this.#since[node] = complete || kind === ABSENT ? this.#epoch : 0;
     this.#children[node] = 0;
     this.#count++;
     this.#name(node, parent, bytes, start, end);
@@ -226,10 +229,10 @@ export class Namespace {
 
   /** The name is gone. Where anything may come from outside, that it is gone has to be remembered. */
   #leave(node: number): void {
-    if (this.#complete[this.#parent[node]!] === 1) this.#drop(node);
+    if (this.#isComplete(this.#parent[node]!)) this.#drop(node);
     else {
       this.#kind[node] = ABSENT;
-      this.#complete[node] = 0;
+      this.#since[node] = this.#epoch;
     }
   }
 
@@ -275,7 +278,7 @@ export class Namespace {
     this.#nameAt = longer(this.#nameAt, new Uint32Array(length));
     this.#nameLength = longer(this.#nameLength, new Uint8Array(length));
     this.#kind = longer(this.#kind, new Uint8Array(length));
-    this.#complete = longer(this.#complete, new Uint8Array(length));
+    this.#since = longer(this.#since, new Uint32Array(length));
     const hashed = this.#hashed();
     this.#buckets = new Int32Array(length).fill(NONE);
     for (const node of hashed) this.#hash(node);

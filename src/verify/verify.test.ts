@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { type Attribute, commandOf, END, stream, u64 } from "../../test/support/raw-stream.ts";
 import { streamBytes, streamFixtures } from "../../test/support.ts";
 import { concatBytes, toBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
@@ -32,6 +33,12 @@ async function verify(...streams: Uint8Array[]): Promise<VerifyReport> {
 function lostOf({ lost }: StreamFault): string[] {
   return lost.map(({ path, from, to }) => `${displayName(path)} ${from ?? "?"}-${to ?? "?"}`);
 }
+
+const SUBVOL: readonly Attribute[] = [
+  [15, "s"],
+  [1, new Uint8Array(16).fill(1)],
+  [2, u64(7)],
+];
 
 /** The commands of a stream with their offsets and lengths. */
 async function commandsOf(bytes: Uint8Array) {
@@ -216,4 +223,53 @@ test("what is no stream at all is damaged, not an exception", async () => {
     expect(report.sound).toBe(false);
     expect(report.commands).toBe(0);
   }
+});
+
+test("faults are counted and told one by one, but the list of them stays small, however long their names are", async () => {
+  const unsafe = commandOf(1, 15, [
+    [15, `../${"x".repeat(4000)}`],
+    [18, u64(0)],
+    [19, "data"],
+  ]);
+  const input = stream(1, commandOf(1, 1, SUBVOL), ...Array.from({ length: 3000 }, () => unsafe), END);
+  let told = 0;
+  const report = await verifyStreams([input], { onFault: () => told++ });
+  expect(told).toBe(3000);
+  expect(report.faults.length + report.faultsOmitted).toBe(3000);
+  expect(report.faults.length).toBeGreaterThan(100);
+  expect(report.faults.length * 8000).toBeLessThan(16 * 1024 * 1024);
+});
+
+test("verifying waits for whoever is told of faults, and ends with their error", async () => {
+  const unsafe = commandOf(1, 11, [[15, ".."]]);
+  const input = stream(1, commandOf(1, 1, SUBVOL), ...Array.from({ length: 20_000 }, () => unsafe), END);
+  let underWay = 0;
+  let most = 0;
+  const onFault = async () => {
+    most = Math.max(most, ++underWay);
+    await new Promise((resolve) => setImmediate(resolve));
+    underWay--;
+  };
+  await verifyStreams([input], { onFault });
+  expect(most).toBeLessThanOrEqual(4096);
+  const refused = verifyStreams([input], { onFault: () => Promise.reject(new Error("full")) });
+  await expect(refused).rejects.toThrow("full");
+});
+
+test("of faults that follow each other each is reported, and what is lost is said once", async () => {
+  const write = (path: string, at: number) =>
+    commandOf(1, 15, [
+      [15, path],
+      [18, u64(at)],
+      [19, "data"],
+    ]);
+  const file = commandOf(1, 3, [
+    [15, "a"],
+    [3, u64(257)],
+  ]);
+  const unknown = commandOf(1, 99, []);
+  const input = stream(1, commandOf(1, 1, SUBVOL), file, write("a", 0), unknown, unknown, unknown, write("a", 8), END);
+  const { faults } = await verifyStreams([input]);
+  expect(faults.map(({ code }) => code)).toEqual(["unsupported", "unsupported", "unsupported"]);
+  expect(faults.flatMap(lostOf)).toEqual(["a 4-8"]);
 });

@@ -17,8 +17,11 @@ const PATH = ATTRIBUTES.path.number;
 const CLONE_UUID = ATTRIBUTES.cloneUuid.number;
 const { subvol: SUBVOL, snapshot: SNAPSHOT, encodedWrite: ENCODED_WRITE, clone: CLONE, end: END } = COMMANDS;
 
-/** Faults that a report lists. A hostile stream can hold one in every few bytes. */
-const MAX_FAULTS = 100_000;
+/** About what the faults that a report lists may take, in bytes. A hostile stream can hold one in every few bytes. */
+const MAX_LIST_BYTES = 16 * 1024 * 1024;
+const FAULT_BYTES = 512;
+/** A byte of a name counts for what it becomes in JSON. */
+const NAME_FACTOR = 4;
 
 export interface VerifyOptions {
   readonly signal?: AbortSignal;
@@ -26,8 +29,11 @@ export interface VerifyOptions {
   readonly maxCommandBytes?: number;
   /** Decodes encoded writes; on the calling thread by default. */
   readonly checkEncoded?: CheckEncoded;
-  /** Each fault as it is found: roughly in the order of the stream, as encoded writes are decoded in the background. */
-  readonly onFault?: (fault: StreamFault) => void;
+  /**
+   * Each fault as it is found, also those that are too many for the report: roughly in the order of the stream, as encoded writes are
+   * decoded in the background. Verifying waits for what it returns, though not before the next fault.
+   */
+  readonly onFault?: (fault: StreamFault) => unknown;
   /** Bytes of all streams that have been read. */
   readonly onProgress?: (progress: { readonly bytes: number; readonly commands: number }) => void;
 }
@@ -61,13 +67,16 @@ export class StreamVerifier {
   readonly #segments: SegmentReport[] = [];
   readonly #faults: StreamFault[] = [];
   #faultCount = 0;
+  #listBytes = 0;
+  /** What `onFault` still has to do. */
+  #telling: Promise<unknown> | undefined;
   #skippedBytes = 0;
   #stream = -1;
   #bytesBefore = 0;
   #commandsBefore = 0;
   #segment: Segment | undefined;
-  /** A gap whose loss is known only when the next command has come. */
-  #gap: { readonly gap: Gap; readonly more: Gap[] } | undefined;
+  /** A gap whose loss is known only when the next command has come. Of several that touch, the last. */
+  #gap: Gap | undefined;
 
   constructor(options: VerifyOptions = {}) {
     this.#options = options;
@@ -88,6 +97,7 @@ export class StreamVerifier {
       recover: (gap) => {
         bytes = Math.max(bytes, gap.end);
         this.#noteGap(gap);
+        return this.#told();
       },
       onProgress: (progress) => {
         ({ bytes, commands } = progress);
@@ -100,10 +110,12 @@ export class StreamVerifier {
       const last = batch.count - 1;
       if (last >= 0) bytes = Math.max(bytes, batch.streamOffset(last) + 10 + batch.payloadLength(last));
       await this.#encoded.settle();
+      await this.#told();
     }
     this.#endSegment();
     this.#closeGap(undefined, 0);
     await this.#encoded.finish();
+    await this.#told();
     this.#bytesBefore += bytes;
     this.#commandsBefore += commands;
   }
@@ -225,19 +237,18 @@ export class StreamVerifier {
 
   #noteGap(gap: Gap): void {
     this.#skippedBytes += gap.end - gap.start;
-    if (this.#gap === undefined) this.#gap = { gap, more: [] };
-    else if (this.#gap.more.length < MAX_FAULTS) this.#gap.more.push(gap);
+    if (this.#gap !== undefined) this.#reportGap(this.#gap, []);
+    this.#gap = gap;
   }
 
   /** The next sound command has come, or the end: now it can be said what the gap took. */
   #closeGap(batch: CommandBatch | undefined, i: number): void {
-    if (this.#gap === undefined) return;
-    const { gap, more } = this.#gap;
+    const gap = this.#gap;
+    if (gap === undefined) return;
     this.#gap = undefined;
     const lost = batch === undefined ? this.#loss.atEnd() : this.#loss.before(batch, i);
     this.#sequence.forget();
     this.#reportGap(gap, lost);
-    for (const one of more) this.#reportGap(one, []);
   }
 
   #reportGap({ error, start, end }: Gap, lost: readonly LostRange[]): void {
@@ -279,7 +290,7 @@ export class StreamVerifier {
     named?: Uint8Array,
     attribute?: string,
   ): void {
-    const path = named ?? batch.value(i, PATH);
+    const path = (named ?? batch.value(i, PATH))?.slice();
     const range = dataRange(batch, i);
     this.#report({
       stream: this.#stream,
@@ -290,14 +301,26 @@ export class StreamVerifier {
       commandIndex: batch.index(i),
       command: commandWord(batch.type(i)),
       ...(attribute === undefined ? {} : { attribute }),
-      ...(path === undefined ? {} : { path: path.slice() }),
-      lost: range === undefined || path === undefined ? [] : [{ path: path.slice(), from: range.start, to: range.end }],
+      ...(path === undefined ? {} : { path }),
+      lost: range === undefined || path === undefined ? [] : [{ path, from: range.start, to: range.end }],
     });
   }
 
   #report(fault: StreamFault): void {
     this.#faultCount++;
-    if (this.#faults.length < MAX_FAULTS) this.#faults.push(fault);
-    this.#options.onFault?.(fault);
+    this.#listBytes += FAULT_BYTES + NAME_FACTOR * (fault.path?.byteLength ?? 0);
+    for (const { path } of fault.lost) this.#listBytes += NAME_FACTOR * path.byteLength;
+    if (this.#listBytes <= MAX_LIST_BYTES) this.#faults.push(fault);
+    const telling = this.#options.onFault?.(fault);
+    if (telling === undefined) return;
+    this.#telling = Promise.all([this.#telling, telling]);
+    // Judged where it is awaited; until then a failure is no unhandled rejection.
+    this.#telling.catch(() => {});
+  }
+
+  async #told(): Promise<void> {
+    const telling = this.#telling;
+    this.#telling = undefined;
+    await telling;
   }
 }

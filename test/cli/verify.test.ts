@@ -1,9 +1,12 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { commandOf, END, stream } from "../support/raw-stream.ts";
 import { streamBytes } from "../support.ts";
-import { btrkit } from "./support.ts";
+import { BIN, btrkit } from "./support.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "btrkit-verify-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -55,4 +58,29 @@ test("verify says what is wrong with a name or an option before it reads anythin
   expect(btrkit(["verify", directory]).stderr.toString()).toContain("is a directory");
   expect(btrkit(["verify", "--threads", "0", sound])).toMatchObject({ status: 2 });
   expect(btrkit(["verify"])).toMatchObject({ status: 2 });
+});
+
+const manyFaults = file(
+  "many.stream",
+  stream(1, ...Array.from({ length: 5000 }, (_, i) => commandOf(1, 11, [[15, `../${i}`]])), END),
+);
+
+test("a slow reader of many faults gets every line whole and in order", async () => {
+  const { stdout } = btrkit(["verify", manyFaults]);
+  expect(stdout.byteLength).toBeGreaterThan(500_000);
+  const child = spawn(process.execPath, [BIN, "verify", manyFaults], { stdio: ["ignore", "pipe", "inherit"] });
+  const exit = once(child, "exit");
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  expect(Buffer.concat(await child.stdout.toArray())).toEqual(stdout);
+  expect(await exit).toEqual([4, null]);
+});
+
+test("a reader of faults that goes away is no error", async () => {
+  const child = spawn(process.execPath, [BIN, "verify", manyFaults], { stdio: ["ignore", "pipe", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (text) => (stderr += text));
+  await once(child.stdout, "data");
+  child.stdout.destroy();
+  expect(await once(child, "exit")).toEqual([141, null]);
+  expect(stderr).toBe("");
 });

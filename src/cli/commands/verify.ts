@@ -73,9 +73,7 @@ async function verifyNamed({ out, signal }: Context, names: readonly string[], p
       signal,
       ...(plan.checkEncoded === undefined ? {} : { checkEncoded: plan.checkEncoded }),
       onProgress: ({ bytes }) => shower.update(bytes),
-      onFault: (fault) => {
-        if (!plan.quiet && !plan.json) for (const line of faultLines(fault, shown)) out.line(line);
-      },
+      ...(plan.quiet || plan.json ? {} : { onFault: (fault) => out.line(faultLines(fault, shown).join("\n")) }),
     });
     for (const source of sources) await verifier.verify(source);
     const report = verifier.finish();
