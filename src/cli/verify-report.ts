@@ -17,6 +17,7 @@ export function faultLines(fault: StreamFault, streams: readonly string[]): stri
   return [
     `${streams[fault.stream]}: ${fault.message} (${place.join(", ")})${skipped}`,
     ...fault.lost.map((range) => `    may be lost: ${displayName(range.path)}, ${rangeWords(range)}`),
+    ...(fault.lostUnnamed ? ["    may be lost: files and changes that are named nowhere else"] : []),
   ];
 }
 
@@ -113,6 +114,7 @@ export function reportJson(report: VerifyReport, streams: readonly string[]): un
         from: from === undefined ? null : String(from),
         to: to === undefined ? null : String(to),
       })),
+      lost_unnamed: fault.lostUnnamed,
     })),
     faults_omitted: report.faultsOmitted,
   };

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { crc32cRaw } from "#checksum";
 import { streamBytes } from "../../test/support.ts";
 import { concatBytes, toBytes, viewOf } from "../bytes/bytes.ts";
 import { BtrfsError, StreamError } from "../errors.ts";
@@ -391,4 +392,33 @@ describe("recovery", () => {
       await recovered(spliced);
     }
   });
+});
+
+test("a stretch of zeros is one fault, though ten of them make a command with a right checksum", async () => {
+  const whole = await bytesOf(oneOfEach(2));
+  const { starts } = await outline(whole);
+  const damaged = whole.slice().fill(0, starts[3], starts[7]);
+  const { items, faults } = await recovered(damaged);
+  expect(faults.map(({ start, end, isOneCommand }) => [start, end, isOneCommand])).toEqual([
+    [starts[3], starts[7], false],
+  ]);
+  expect(items).toHaveLength(starts.length + 1 - 4);
+});
+
+test("checksums count every byte of the length, and limits the header", async () => {
+  for (const byteCount of [10, 65_000, 65_535, 65_536, 70_000, 131_071, 131_072, 200_000]) {
+    const data = new Uint8Array(byteCount).fill(7);
+    const bytes = await bytesOf([
+      { name: "segment", version: 2 },
+      { name: "write", path: toBytes("a"), fileOffset: 0n, data },
+      { name: "end" },
+    ]);
+    const at = 17;
+    const length = viewOf(bytes).getUint32(at, true);
+    const header = bytes.slice(at, at + 10).fill(0, 6);
+    const crc = crc32cRaw(crc32cRaw(0, header), bytes.subarray(at + 10, at + 10 + length));
+    expect(viewOf(bytes).getUint32(at + 6, true)).toBe(crc);
+    expect((await outcome(bytes, { maxCommandBytes: 10 + length })).error).toBeUndefined();
+    expect((await outcome(bytes, { maxCommandBytes: 9 + length })).error).toMatchObject({ code: "limit" });
+  }
 });

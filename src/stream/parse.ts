@@ -194,7 +194,10 @@ export class CommandParser {
   }
 
   #unknownCommand(window: InputWindow, type: number): false {
-    return this.#unsound(window, "unsupported", `its number is ${type}, known are 1 to ${MAX_COMMAND}`);
+    // Zeros are a command 0 with the right checksum: its length is nothing to go by.
+    const frameIsSound = this.#checksums && type !== 0;
+    this.#stopAt(window, frameIsSound, "unsupported", `its number is ${type}, known are 1 to ${MAX_COMMAND}`);
+    return false;
   }
 
   /**

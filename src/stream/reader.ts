@@ -192,7 +192,7 @@ class StreamReader {
     const where = { streamOffset, commandIndex: this.#parser.nextIndex };
     const error = new StreamError("truncated", `Cannot read command: found ${found}, expected END first`, { where });
     if (this.#options.recover === undefined) throw error;
-    await this.#options.recover({ error, start: streamOffset, end: streamOffset });
+    await this.#options.recover({ error, start: streamOffset, end: streamOffset, isOneCommand: false });
   }
 
   /** Leaves out the command at the start of the window, or throws its error. */
@@ -204,7 +204,7 @@ class StreamReader {
       if (this.#options.recover === undefined) throw error;
       const start = this.#window.streamOffset;
       this.#window.at += parser.frameBytes;
-      await this.#report(error, start);
+      await this.#report(error, start, parser.frameBytes);
     } else await this.#recover(error, error.code === "checksum" ? parser.frameBytes : 0, false);
     parser.maxCommandBytes = Math.min(this.#maxCommandBytes, this.#resync.affordable);
   }
@@ -214,19 +214,20 @@ class StreamReader {
     if (this.#options.recover === undefined) throw error;
     segment.version = 1;
     this.#parser.dataIsCounted = false;
-    await this.#report(error, this.#window.streamOffset);
+    await this.#report(error, this.#window.streamOffset, 0);
   }
 
   async #recover(error: StreamError, frame: number, headersOnly: boolean): Promise<void> {
     if (this.#options.recover === undefined) throw error;
     const start = this.#window.streamOffset;
     await this.#resync.findNext(frame, headersOnly);
-    await this.#report(error, start);
+    await this.#report(error, start, frame === 0 ? -1 : frame);
   }
 
-  async #report(error: StreamError, start: number): Promise<void> {
-    this.#damagedUpTo = this.#window.streamOffset;
-    await this.#options.recover!({ error, start, end: this.#damagedUpTo });
+  async #report(error: StreamError, start: number, frame: number): Promise<void> {
+    const end = this.#window.streamOffset;
+    this.#damagedUpTo = end;
+    await this.#options.recover!({ error, start, end, isOneCommand: end - start === frame });
   }
 
   #progress(): void {

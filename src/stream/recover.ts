@@ -19,6 +19,8 @@ export interface StreamFault {
   /** The bytes of the stream that were left out: from `start` to `end`, exclusive. They are equal where nothing was there to leave out. */
   readonly start: number;
   readonly end: number;
+  /** Whether it is one command, as long as its header says. Otherwise any number of commands may have stood there. */
+  readonly isOneCommand: boolean;
 }
 
 /** No longer command is taken for a place to go on at. Kernels write less than 192 KiB. */

@@ -29,6 +29,8 @@ export interface StreamFault {
   readonly path?: Uint8Array;
   /** Empty when nothing of a file is lost. */
   readonly lost: readonly LostRange[];
+  /** Whether files may be lost besides that are named nowhere else: any number of commands may have stood where the fault is. */
+  readonly lostUnnamed: boolean;
 }
 
 /** One subvolume of a stream. */

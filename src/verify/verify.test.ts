@@ -273,3 +273,45 @@ test("of faults that follow each other each is reported, and what is lost is sai
   expect(faults.map(({ code }) => code)).toEqual(["unsupported", "unsupported", "unsupported"]);
   expect(faults.flatMap(lostOf)).toEqual(["a 4-8"]);
 });
+
+test("version 1 in a header that says 2 is a fault: all data would be written two bytes late", async () => {
+  for (const name of ["full-v1", "increment-v1"]) {
+    const bytes = streamBytes(name).slice();
+    bytes[13] = 2;
+    const { faults } = await verify(bytes);
+    expect(faults.map(({ code, streamOffset }) => [code, streamOffset])).toEqual([["corrupt", 0]]);
+    expect(faults[0]!.message).toContain("as in version 1");
+  }
+});
+
+test("one write of version 2 may begin with its own length by chance", async () => {
+  const write = (data: Uint8Array) =>
+    commandOf(2, 15, [
+      [15, "a"],
+      [18, u64(0)],
+      [19, data],
+    ]);
+  const file = commandOf(2, 3, [
+    [15, "a"],
+    [3, u64(257)],
+  ]);
+  const start = [commandOf(2, 1, SUBVOL), file, write(Uint8Array.of(2, 0, 9, 9))];
+  expect((await verify(stream(2, ...start, END))).sound).toBe(false);
+  expect((await verify(stream(2, ...start, write(Uint8Array.of(9, 9)), END))).sound).toBe(true);
+  const time = [9, 10, 11, 12].map((number) => [number, new Uint8Array(12)] as const);
+  expect((await verify(stream(2, ...start, commandOf(2, 20, [[15, "a"], ...time]), END))).sound).toBe(true);
+});
+
+test("where more than one command may be missing, the report says that not all that is lost has a name", async () => {
+  const bytes = new Uint8Array(streamBytes("full-v1"));
+  const commands = await commandsOf(bytes);
+  const at = commands.findIndex(({ name, end, start }) => name === "write" && end - start > 100n);
+  const one = bytes.slice();
+  one[commands[at]!.offset + 80]! ^= 1;
+  const several = bytes.slice();
+  several.fill(0, commands[at - 4]!.offset, commands[at + 1]!.offset);
+  const cut = bytes.subarray(0, commands[at]!.offset);
+  expect((await verify(one)).faults.map(({ lostUnnamed }) => lostUnnamed)).toEqual([false]);
+  expect((await verify(several)).faults.map(({ lostUnnamed }) => lostUnnamed)).toEqual([true]);
+  expect((await verify(cut)).faults.map(({ lostUnnamed }) => lostUnnamed)).toEqual([true]);
+});

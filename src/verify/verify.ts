@@ -7,6 +7,7 @@ import { readBatches } from "../stream/reader.ts";
 import type { StreamFault as Gap } from "../stream/recover.ts";
 import { Chain } from "./chain.ts";
 import { nameFaultOf } from "./check-names.ts";
+import { CountedData } from "./counted-data.ts";
 import { type CheckEncoded, checkEncoded } from "./encoded.ts";
 import { type EncodedPlace, EncodedWrites } from "./encoded-writes.ts";
 import { dataRange, LossTracker } from "./loss.ts";
@@ -62,6 +63,7 @@ export class StreamVerifier {
   readonly #sequence = new Sequence();
   readonly #loss = new LossTracker();
   readonly #chain = new Chain();
+  readonly #countedData = new CountedData();
   readonly #encoded: EncodedWrites;
   readonly #counts = new Float64Array(COMMANDS.enableVerity.number + 1);
   readonly #segments: SegmentReport[] = [];
@@ -125,7 +127,16 @@ export class StreamVerifier {
     const { subvolumes, faults } = this.#chain.finish();
     for (const { report, message } of faults) {
       const { stream, streamOffset, path } = report;
-      this.#report({ stream, code: "missing", message, streamOffset, skippedBytes: 0, path, lost: [] });
+      this.#report({
+        stream,
+        code: "missing",
+        message,
+        streamOffset,
+        skippedBytes: 0,
+        path,
+        lost: [],
+        lostUnnamed: false,
+      });
     }
     this.#faults.sort((a, b) => a.stream - b.stream || a.streamOffset - b.streamOffset);
     const byCommand: Partial<Record<CommandName | "unknown", number>> = {};
@@ -150,6 +161,7 @@ export class StreamVerifier {
     for (let i = 0; i < batch.count; i++) {
       if (this.#gap !== undefined) this.#closeGap(batch, i);
       this.#counts[batch.type(i)]!++;
+      this.#countedData.note(batch, i);
       const bad = nameFaultOf(batch, i);
       if (bad !== undefined) {
         this.#fault(batch, i, bad.code, bad.message, batch.value(i, bad.attribute), bad.attributeName);
@@ -223,6 +235,7 @@ export class StreamVerifier {
     this.#endSegment();
     this.#segment = segment;
     this.#sequence.reset();
+    this.#countedData.begin(segment.version);
     if (this.#gap === undefined) this.#loss.reset();
     else this.#sequence.forget();
   }
@@ -233,6 +246,18 @@ export class StreamVerifier {
     const { streamOffset, version } = segment;
     this.#segments.push({ stream: this.#stream, streamOffset, version, end: segment.state === "end" });
     this.#segment = undefined;
+    if (!this.#countedData.isOne) return;
+    const message =
+      "Cannot trust the version of the segment: it is 2, and all DATA begin with their own length, as in version 1";
+    this.#report({
+      stream: this.#stream,
+      code: "corrupt",
+      message,
+      streamOffset,
+      skippedBytes: 0,
+      lost: [],
+      lostUnnamed: false,
+    });
   }
 
   #noteGap(gap: Gap): void {
@@ -251,7 +276,7 @@ export class StreamVerifier {
     this.#reportGap(gap, lost);
   }
 
-  #reportGap({ error, start, end }: Gap, lost: readonly LostRange[]): void {
+  #reportGap({ error, start, end, isOneCommand }: Gap, lost: readonly LostRange[]): void {
     const { commandIndex, command, attribute } = error.where;
     this.#report({
       stream: this.#stream,
@@ -263,6 +288,7 @@ export class StreamVerifier {
       ...(command === undefined ? {} : { command }),
       ...(attribute === undefined ? {} : { attribute }),
       lost,
+      lostUnnamed: !isOneCommand,
     });
   }
 
@@ -279,6 +305,7 @@ export class StreamVerifier {
       command,
       path,
       lost,
+      lostUnnamed: false,
     });
   }
 
@@ -303,6 +330,7 @@ export class StreamVerifier {
       ...(attribute === undefined ? {} : { attribute }),
       ...(path === undefined ? {} : { path }),
       lost: range === undefined || path === undefined ? [] : [{ path, from: range.start, to: range.end }],
+      lostUnnamed: false,
     });
   }
 

@@ -41,6 +41,7 @@ test("verify --format json is one document with the same facts", () => {
   expect(__header).toEqual({ version: "1" });
   expect(verify).toMatchObject({ sound: false, commands: 203, faults_omitted: 0 });
   expect(verify.faults).toHaveLength(1);
+  expect(verify.faults[0]).toMatchObject({ lost_unnamed: false });
   expect(verify.faults[0]).toMatchObject({ stream: damaged, code: "checksum", command: "WRITE" });
   expect(verify.faults[0].lost[0]).toMatchObject({ path: expect.any(String), from: expect.stringMatching(/^\d+$/) });
 });
