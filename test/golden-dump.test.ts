@@ -134,6 +134,26 @@ test("a bad command ends the dump, or with more errors allowed is left out", asy
   });
 });
 
+test("the longest paths that btrfs-progs takes are shown, one byte more is an error", async () => {
+  const subvol = (length: number) =>
+    commandOf(1, 1, [
+      [15, "x".repeat(length)],
+      [1, UUID],
+      [2, u64(42)],
+    ]);
+  const rename = (to: string) =>
+    commandOf(1, 9, [
+      [15, "a"],
+      [16, to],
+    ]);
+  expect((await dump(stream(1, subvol(4092), END))).reason).toBeUndefined();
+  expect((await dump(stream(1, subvol(4093), END))).reason).toBe("File name too long");
+  for (const commandWith of [unlink, rename]) {
+    expect((await dump(stream(1, SUBVOL, commandWith("x".repeat(4090)), END))).reason).toBeUndefined();
+    expect((await dump(stream(1, SUBVOL, commandWith("x".repeat(4091)), END))).reason).toBe("File name too long");
+  }
+});
+
 test("a stream that is cut short ends at once, however many errors are allowed", async () => {
   const whole = stream(1, SUBVOL, unlink("a"), END);
   for (let length = 0; length < whole.byteLength; length++) {

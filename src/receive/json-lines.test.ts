@@ -76,3 +76,13 @@ test("uuids, times and what no version knows have their forms", async () => {
   expect(unknown).toMatchObject({ command: "unknown", number: 99, path: "p", attribute_77_len: 3, compression: 2 });
   expect(end).toMatchObject({ command: "end", index: 3 });
 });
+
+test("of a name that comes twice the last one counts, its base64 too", async () => {
+  const twice = commandOf(1, 11, [
+    [15, Uint8Array.of(255)],
+    [15, "plain"],
+  ]);
+  const [unlink] = await jsonOf(stream(1, twice, END));
+  expect(unlink).toMatchObject({ path: "plain" });
+  expect(unlink).not.toHaveProperty("path_b64");
+});
