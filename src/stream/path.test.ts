@@ -22,6 +22,8 @@ const CASES = [
   ["x".repeat(255), undefined],
   ["x".repeat(256), "a name in it has 256 bytes, at most 255 are allowed"],
   [`${"d/".repeat(2047)}f`, undefined],
+  [`${"d/".repeat(2047)}f`, undefined],
+  [`${"d/".repeat(2046)}four`, "it has 4096 bytes, at most 4095 are allowed"],
   [`${"d/".repeat(2048)}f`, "it has 4097 bytes, at most 4095 are allowed"],
 ] as const;
 

@@ -102,3 +102,18 @@ test("what the sink throws comes out of the next drain or flush", async () => {
   await writer.drain();
   await expect(writer.flush()).rejects.toThrow("disk is full");
 });
+
+test("commands are copied only into a segment of their own version", async () => {
+  const source = writerOf(1);
+  source.writer.begin();
+  source.writer.end();
+  await source.writer.flush();
+  for await (const batch of readBatches(concatBytes(source.chunks))) {
+    const { writer } = writerOf(2);
+    expect(() => writer.writeRaw(batch)).toThrow("no segment is open");
+    writer.begin();
+    expect(() => writer.writeRaw(batch)).toThrow("version is 1, the segment has 2");
+    writer.begin(1);
+    expect(() => writer.writeRaw(batch)).not.toThrow();
+  }
+});
