@@ -56,9 +56,13 @@ export function errnoWords(errno: number): string {
   return ERRNOS[errno]?.[1] ?? "unnamed error";
 }
 
+const NUMBERS: ReadonlyMap<string, number> = new Map(
+  Object.entries(ERRNOS).map(([errno, [name]]) => [name, Number(errno)]),
+);
+
 /** The number of a name, for comparing results: `errnoOf("ENOENT")` is 2. */
 export function errnoOf(name: string): number {
-  const found = Object.entries(ERRNOS).find(([, [known]]) => known === name);
+  const found = NUMBERS.get(name);
   if (found === undefined) throw new RangeError(`Cannot find errno: ${name} is not in the table`);
-  return Number(found[0]);
+  return found;
 }
