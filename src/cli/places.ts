@@ -75,6 +75,8 @@ export interface OpenImageOptions {
   readonly writable?: boolean;
   /** Leaves bad copies and lost bytes to the caller, and says warnings only. */
   readonly warningsOnly?: boolean;
+  /** Of tree blocks; the volume's own limit unless said. */
+  readonly cacheBytes?: number;
 }
 
 /** Devices that `image` and `--device` name, each at its filesystem. Reading one that is in use is said. */
@@ -121,7 +123,7 @@ export async function openImage(
     const onEvent = (event: VolumeEvent) => {
       if (event.kind === "warning" || !open.warningsOnly) teller.tell(event);
     };
-    return await openVolume(sources, { degraded, rootGeneration: generation, onEvent });
+    return await openVolume(sources, { degraded, rootGeneration: generation, cacheBytes: open.cacheBytes, onEvent });
   } catch (error) {
     for (const source of sources) await source.close?.();
     throw error;

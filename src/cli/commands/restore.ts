@@ -56,7 +56,7 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
     const places = operands.slice(0, -1).map(imagePlace);
     const { image } = places[0]!;
     if (places.some((place) => place.image !== image)) throw new UsageError("all paths must be of one image");
-    const volume = await openImage(context, image, options);
+    const volume = await openImage(context, image, options, { cacheBytes: CACHE_BYTES });
     const teller = new EventTeller(context.say);
     await using filesystem = new Filesystem(volume, (event) => teller.tell(event));
     const top = await filesystem.top();
@@ -82,6 +82,9 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
     }
   },
 });
+
+/** Of tree blocks, for each thread and the main one: names that are close in a directory are close in the tree. */
+const CACHE_BYTES = 16 << 20;
 
 interface Job {
   readonly filesystem: Filesystem;
@@ -132,8 +135,6 @@ async function run(
 
 /** Files from this size on are written by several threads. */
 const LARGE_BYTES = 8 << 20;
-/** Of tree blocks, for each thread: names that are close in a directory are close in the tree. */
-const THREAD_CACHE_BYTES = 16 << 20;
 
 function threadRunner(
   { filesystem, host, image, options }: Job,
@@ -152,7 +153,7 @@ function threadRunner(
       },
       degraded,
       rootGeneration: rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration),
-      cacheBytes: THREAD_CACHE_BYTES,
+      cacheBytes: CACHE_BYTES,
       generation: filesystem.volume.generation,
       target: host,
       options: { overwrite, dryRun, largeBytes: LARGE_BYTES, token: newToken() },
