@@ -1,9 +1,9 @@
 import { BtrfsError, CorruptError, UnsupportedError, type Where } from "../errors.ts";
 
-/** `error` with the file that it happened in: low layers know addresses only. What is no `BtrfsError` stays as it is. */
+/** `error` with what it does not know of the place: low layers know addresses only. What is no `BtrfsError` stays as it is. */
 export function located(error: unknown, where: Where): unknown {
   if (!(error instanceof BtrfsError)) return error;
-  const all = { ...error.where, ...where };
+  const all = { ...where, ...error.where };
   const { sentence, code, cause } = error;
   if (error instanceof CorruptError) {
     return new CorruptError(sentence, all, { code: code as "corrupt" | "checksum" | "truncated", cause });

@@ -1,7 +1,7 @@
 import { decodeInodeExtrefs, decodeInodeRefs, type InodeName } from "../format/inode-ref.ts";
 import { keyOf, keysThrough, MAX_U64 } from "../format/key.ts";
 import { INODE_EXTREF, INODE_REF } from "../format/key-type.ts";
-import { itemBytes, itemWhere, slotKey } from "../format/node.ts";
+import { itemBytes, slotKey } from "../format/node.ts";
 import type { Inode } from "./inode.ts";
 import { spansOf } from "./spans.ts";
 
@@ -13,8 +13,8 @@ export async function readNames(inode: Inode): Promise<InodeName[]> {
     for (let slot = first; slot < last; slot++) {
       const { type, offset } = slotKey(leaf, slot);
       const data = itemBytes(leaf, slot);
-      const where = itemWhere(leaf, slot);
-      const found = type === INODE_REF ? decodeInodeRefs(data, offset, where) : decodeInodeExtrefs(data, where);
+      const found =
+        type === INODE_REF ? decodeInodeRefs(data, offset, leaf.where) : decodeInodeExtrefs(data, leaf.where);
       for (const { parent, index, name } of found) names.push({ parent, index, name: name.slice() });
     }
   });

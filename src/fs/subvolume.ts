@@ -2,7 +2,7 @@ import { isZeroUuid } from "../bytes/uuid.ts";
 import { BtrfsError } from "../errors.ts";
 import { keyOf } from "../format/key.ts";
 import { INODE_ITEM } from "../format/key-type.ts";
-import { itemBytes, itemWhere } from "../format/node.ts";
+import { itemBytes } from "../format/node.ts";
 import { EMPTY_SUBVOL_DIR_OBJECTID, FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import { ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
 import type { NodeTree } from "../tree/tree.ts";
@@ -67,7 +67,7 @@ export class Subvolume {
       });
     }
     const { leaf, first } = span;
-    return new Inode(this, number, decodeStat(itemBytes(leaf, first), itemWhere(leaf, first)), path);
+    return new Inode(this, number, decodeStat(itemBytes(leaf, first), leaf.where), path);
   }
 
   /** The empty directory that a kernel shows where a snapshot has no copy of a nested subvolume. */
