@@ -42,7 +42,7 @@ export async function readExtent(
   const key = slotKey(leaf, first);
   if (key.objectid !== objectid || (key.type !== EXTENT_ITEM && key.type !== METADATA_ITEM)) return undefined;
   const data = viewOf(itemBytes(leaf, first));
-  const all = decodeInlineRefs(data, key.type, itemWhere(leaf, first));
+  const all = decodeInlineRefs(data, key.type, leaf.where);
   const { refs, generation } = new ExtentItem(data);
   const counted = all.reduce((sum, ref) => sum + countOf(ref), 0n);
   if (counted < refs && refs <= BigInt(MAX_REFS)) {

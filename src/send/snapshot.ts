@@ -213,7 +213,8 @@ export function decodeFacts(leaf: Leaf, slot: number): InodeFacts {
 
 /** Names in an INODE_REF or INODE_EXTREF item; bytes of the leaf. */
 export function namesIn(leaf: Leaf, slot: number): { readonly dir: number; readonly name: Uint8Array }[] {
-  const where = itemWhere(leaf, slot);
+  // Without slot and key: to put them into words costs more than to read the names.
+  const { where } = leaf;
   const data = itemBytes(leaf, slot);
   const names =
     slotType(leaf, slot) === INODE_REF

@@ -6,12 +6,12 @@ import { ImageSource, type SendOptions, send } from "../../../src/send/index.ts"
 import { readStream } from "../../../src/stream/index.ts";
 import { openVolume } from "../../../src/volume/open.ts";
 import type { Volume } from "../../../src/volume/volume.ts";
-import { subvolumeIds } from "../../support/subvolume-ids.ts";
 import { applyHistory } from "./apply.ts";
 import { type FilesystemOptions, TestFilesystem } from "./filesystem.ts";
 import { snapshotNames } from "./history.ts";
 import type { Operation } from "./operations.ts";
 import { type SendOptions as PeerOptions, peerSend } from "./peer.ts";
+import { run } from "./run.ts";
 
 /** One send: of the snapshot `from` names, by name. */
 export interface Sending extends Omit<PeerOptions, "omitEnd"> {
@@ -43,7 +43,10 @@ export function allSendings(snapshots: readonly string[]): Sending[] {
   return sendings;
 }
 
-/** Carries out a history, and compares the kernel's streams with ours of the same image. */
+/**
+ * Carries out a history, and compares the kernel's streams with ours of the same image. Where the kernel's send fails,
+ * ours has to fail too.
+ */
 export async function sendDifferences(
   operations: readonly Operation[],
   options: {
@@ -59,28 +62,42 @@ export async function sendDifferences(
   await options.afterwards?.(filesystem);
   const sendings = options.sendings ?? allSendings(snapshotNames(operations));
   const at = (name: string): string => join(filesystem.directory, name);
-  for (const [index, { snapshot, parent, clones = [], ...rest }] of sendings.entries()) {
+  const ids = new Map<string, bigint>();
+  const expected: (Uint8Array | undefined)[] = [];
+  for (const { snapshot, parent, clones = [], ...rest } of sendings) {
+    for (const name of [snapshot, parent, ...clones]) {
+      if (name !== undefined && !ids.has(name)) ids.set(name, await rootId(at(name)));
+    }
     const places = { ...(parent === undefined ? {} : { parent: at(parent) }), clones: clones.map(at) };
-    await peerSend([at(snapshot)], join(filesystem.work, `stream-${index}`), { ...rest, ...places });
+    const stream = join(filesystem.work, `stream-${expected.length}`);
+    try {
+      await peerSend([at(snapshot)], stream, { ...rest, ...places });
+      expected.push(readFileSync(stream));
+    } catch {
+      // Against a newer parent, the kernel's own send fails now and then in the middle of the stream.
+      expected.push(undefined);
+    }
   }
   await filesystem.unmount();
   const devices = await Promise.all(filesystem.images.map((image) => openFileDevice(image)));
   await using volume = await openVolume(devices);
-  const ids = await subvolumeIds(volume);
   const differences: Difference[] = [];
   for (const [index, sending] of sendings.entries()) {
-    const expected = readFileSync(join(filesystem.work, `stream-${index}`));
-    const what = await compare(volume, ids, sending, expected);
+    const what = await compare(volume, ids, sending, expected[index]);
     if (what !== undefined) differences.push({ sending, what });
   }
   return { same: sendings.length - differences.length, differences };
+}
+
+async function rootId(path: string): Promise<bigint> {
+  return BigInt((await run("btrfs", ["inspect-internal", "rootid", path])).stdout.toString().trim());
 }
 
 async function compare(
   volume: Volume,
   ids: ReadonlyMap<string, bigint>,
   { snapshot, parent, clones = [], protocol = 2, compressed, noData }: Sending,
-  expected: Uint8Array,
+  expected: Uint8Array | undefined,
 ): Promise<string | undefined> {
   const chunks: Uint8Array[] = [];
   const options: SendOptions = {
@@ -94,8 +111,10 @@ async function compare(
   try {
     await send(new ImageSource(volume), options, { write: (chunk) => void chunks.push(chunk.slice()) });
   } catch (error) {
+    if (expected === undefined) return undefined;
     return `ours failed: ${error instanceof Error ? error.stack : error}`;
   }
+  if (expected === undefined) return "the kernel's send failed, ours did not";
   const ours = concatBytes(chunks);
   if (Buffer.compare(ours, expected) === 0) return undefined;
   return firstDifference(await linesOf(ours), await linesOf(expected));
