@@ -125,6 +125,7 @@ export class Extents {
     const { out } = this.#state;
     const path = await this.#paths.current();
     const { inline, start, ramBytes } = item;
+    if (inline === undefined) this.#data.check(item);
     const end = inline === undefined ? item.end : start + ramBytes;
     out.begin("encodedWrite");
     out.path("path", path);

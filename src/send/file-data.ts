@@ -31,7 +31,7 @@ export class FileData {
 
   /** Fills `target` with the whole extent as it is stored. */
   async readStored(item: FileItem, target: Uint8Array, hasChecksums: boolean): Promise<void> {
-    this.#check(item);
+    this.check(item);
     await this.#source.readStored(item.diskBytenr, target, hasChecksums);
   }
 
@@ -59,7 +59,7 @@ export class FileData {
       wanted.fill(0, part.byteLength);
       return;
     }
-    this.#check(item);
+    this.check(item);
     const { sectorSize } = this.#source;
     const logical = item.diskBytenr + item.offset + (offset - item.start);
     const head = logical % sectorSize;
@@ -89,7 +89,7 @@ export class FileData {
     }
     const key = `${diskBytenr} ${diskNumBytes} ${ramBytes} ${compression}`;
     if (this.#decoded?.key === key) return this.#decoded.bytes;
-    this.#check(item);
+    this.check(item);
     if (this.#stored.byteLength < diskNumBytes) this.#stored = new Uint8Array(MAX_EXTENT_BYTES);
     const stored = this.#stored.subarray(0, diskNumBytes);
     await this.#source.readStored(diskBytenr, stored, hasChecksums);
@@ -102,8 +102,13 @@ export class FileData {
     return bytes;
   }
 
-  /** A hostile item may say anything: the used part has to be inside of the whole, and all of it data. */
-  #check(item: FileItem): void {
+  /**
+   * A hostile item may say anything: the used part has to be inside of the whole, and all of it data. To be called
+   * before there is room made for what it says.
+   *
+   * @throws {CorruptError}
+   */
+  check(item: FileItem): void {
     const { compression, diskBytenr, diskNumBytes, ramBytes, offset, start, end } = item;
     const whole = compression === COMPRESS_NONE ? diskNumBytes : ramBytes;
     if (offset + (end - start) > whole) {
