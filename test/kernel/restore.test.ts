@@ -22,7 +22,7 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { seed: 1, profile: "everything", mkfs: [], mount: "compress-force=zstd" },
-  { seed: 2, profile: "data", mkfs: ["-n", "4096", "--csum", "xxhash"], mount: "compress-force=lzo" },
+  { seed: 2, profile: "everything", mkfs: ["-n", "65536", "--csum", "xxhash"], mount: "compress-force=lzo" },
   { seed: 3, profile: "everything", mkfs: ["-O", "^no-holes"], mount: "compress=zlib" },
   { seed: 4, profile: "everything", mkfs: ["-d", "raid6", "-m", "raid1c3"], devices: 4 },
   { seed: 5, profile: "names", mkfs: ["-d", "raid10", "-m", "raid10"], devices: 4, mount: "compress-force=zstd" },
