@@ -236,36 +236,3 @@ for (const [side, { loadCodec, loadCodecs }] of Object.entries({ browser, node }
     });
   });
 }
-
-test("the system's zstd, where it is found, decodes what wasm decodes, and refuses what wasm refuses", async () => {
-  const { findLibzstd } = await import("./libzstd.ts");
-  const system = await findLibzstd();
-  if (system === undefined) return;
-  const portable = await node.loadCodec("zstd", { portable: true });
-  const sectorSize = 4096;
-  for (const length of [1, 100, 4096, 131_072]) {
-    const data = Uint8Array.from({ length }, (_, at) => (at * 31) ^ (at >> 7) ^ ((at * at) >> 11));
-    const room = new Uint8Array(262_144);
-    const stored = new Uint8Array(262_144);
-    const encoded = room.subarray(0, portable.encode(data, room, { sectorSize }));
-    // In the middle of a larger buffer, with zeros behind it.
-    stored.set(encoded, 7);
-    const output = new Uint8Array(length);
-    expect(system.decode(stored.subarray(7, 8192 + 7 + encoded.byteLength), output, { sectorSize })).toBe(length);
-    expect(Buffer.compare(output, data)).toBe(0);
-    expect(system.encode(data, stored, { sectorSize })).toBe(encoded.byteLength);
-    for (let at = 0; at < encoded.byteLength; at += 1 + (encoded.byteLength >> 5)) {
-      const damaged = encoded.slice();
-      damaged[at]! ^= 0x55;
-      const outcomes = [system, portable].map((codec) => {
-        const target = new Uint8Array(length);
-        try {
-          return [codec.decode(damaged, target, { sectorSize }), Buffer.from(target).toString("hex")];
-        } catch (error) {
-          return (error as { code: string }).code;
-        }
-      });
-      expect(outcomes[0]).toEqual(outcomes[1]);
-    }
-  }
-});

@@ -1,6 +1,5 @@
 import zlib from "node:zlib";
 import { allCodecs, type Codec, type CodecSide, type LoadOptions, zlibCodec, zstdCodec } from "./codec.ts";
-import { findLibzstd } from "./libzstd.ts";
 import { type Algorithm, MAX_EXTENT_BYTES } from "./options.ts";
 import { loadPortable } from "./portable.ts";
 import { checkPadding, decodeZlib } from "./zlib.ts";
@@ -16,8 +15,7 @@ export const loadCodecs: CodecSide["loadCodecs"] = async (options) => {
 };
 
 async function load(algorithm: Algorithm, { portable = false }: LoadOptions = {}): Promise<Codec> {
-  if (portable) return loadPortable(algorithm);
-  return NATIVE[algorithm] ?? (algorithm === "zstd" ? findLibzstd() : undefined) ?? loadPortable(algorithm);
+  return (portable ? undefined : NATIVE[algorithm]) ?? loadPortable(algorithm);
 }
 
 /** One chunk takes a whole extent: with smaller ones, Node joins them. */
