@@ -54,6 +54,8 @@ export const MAX_LEVEL = 8;
 export const MIXED_BACKREF_REV = 1;
 export const HEADER_FLAG_WRITTEN = 1n;
 export const HEADER_FLAG_RELOC = 2n;
+/** What a block has as `flags` when it is written. */
+export const BLOCK_HEADER_FLAGS = HEADER_FLAG_WRITTEN | (BigInt(MIXED_BACKREF_REV) << 56n);
 
 /**
  * One tree block in memory. Its fields are read from the bytes, so a change of the bytes shows.

@@ -105,9 +105,18 @@ export const Superblock = struct("btrfs_super_block", SUPERBLOCK_BYTES, {
   padding: bytes(565),
 });
 
+export const INCOMPAT_MIXED_BACKREF = 1n << 0n;
+export const INCOMPAT_DEFAULT_SUBVOL = 1n << 1n;
 export const INCOMPAT_MIXED_GROUPS = 1n << 2n;
+export const INCOMPAT_COMPRESS_LZO = 1n << 3n;
+export const INCOMPAT_COMPRESS_ZSTD = 1n << 4n;
+export const INCOMPAT_BIG_METADATA = 1n << 5n;
+export const INCOMPAT_EXTENDED_IREF = 1n << 6n;
+export const INCOMPAT_RAID56 = 1n << 7n;
+export const INCOMPAT_SKINNY_METADATA = 1n << 8n;
 export const INCOMPAT_NO_HOLES = 1n << 9n;
 export const INCOMPAT_METADATA_UUID = 1n << 10n;
+export const INCOMPAT_SIMPLE_QUOTA = 1n << 16n;
 
 export const COMPAT_RO_FREE_SPACE_TREE = 1n << 0n;
 export const COMPAT_RO_FREE_SPACE_TREE_VALID = 1n << 1n;

@@ -1,0 +1,2 @@
+export type { SingleDeviceProfile } from "./layout.ts";
+export { type MakeOptions, makeFilesystem } from "./mkfs.ts";
