@@ -16,6 +16,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "stat", load: async () => (await import("./commands/stat.ts")).stat as Command },
   { name: "du", load: async () => (await import("./commands/du.ts")).du as Command },
   { name: "encoded read", load: async () => (await import("./commands/encoded-read.ts")).encodedRead as Command },
+  { name: "encoded write", load: async () => (await import("./commands/encoded-write.ts")).encodedWrite as Command },
   {
     name: "subvolume list",
     load: async () => (await import("./commands/subvolume-list.ts")).subvolumeList as Command,
@@ -23,6 +24,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "subvolume show",
     load: async () => (await import("./commands/subvolume-show.ts")).subvolumeShow as Command,
+  },
+  {
+    name: "subvolume create",
+    load: async () => (await import("./commands/subvolume-create.ts")).subvolumeCreate as Command,
+  },
+  {
+    name: "subvolume snapshot",
+    load: async () => (await import("./commands/subvolume-snapshot.ts")).subvolumeSnapshot as Command,
+  },
+  {
+    name: "subvolume delete",
+    load: async () => (await import("./commands/subvolume-delete.ts")).subvolumeDelete as Command,
   },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },

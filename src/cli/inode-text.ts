@@ -75,6 +75,11 @@ export function bytesJson(name: string, bytes: Uint8Array): Record<string, strin
   return { [name]: displayName(bytes), [`${name}_b64`]: Buffer.from(bytes).toString("base64") };
 }
 
+/** A path of this machine, as it was named. */
+export function hostPathJson(path: Uint8Array): Record<string, string> {
+  return bytesJson("path", path);
+}
+
 /** A path from the top of the filesystem, as JSON; with a slash before it. */
 export function pathJson(path: Uint8Array): Record<string, string> {
   const whole = new Uint8Array(path.byteLength + 1);

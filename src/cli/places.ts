@@ -1,7 +1,7 @@
 import { type Stats, statSync } from "node:fs";
 import { locateFilesystem } from "../device/partition.ts";
 import type { ByteSource } from "../device/source.ts";
-import { BtrfsError } from "../errors.ts";
+import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { openFileDevice } from "../node/file-device.ts";
 import { findUse } from "../node/mounted.ts";
 import type { VolumeEvent } from "../volume/events.ts";
@@ -68,6 +68,18 @@ export function imagePlace(word: string): Place & { readonly kind: "image" } {
   if (stat === undefined) throw new BtrfsError("missing", "Cannot open image: there is no such file", { where });
   const what = stat.isDirectory() ? "a directory" : "no regular file";
   throw new BtrfsError("kind", `Cannot open image: it is ${what}, expected an image or a block device`, { where });
+}
+
+/**
+ * As `parsePlace`, for commands that change live filesystems only.
+ *
+ * @param act As `create a subvolume`, for the error.
+ * @throws {UnsupportedError} for a place in an image.
+ */
+export function livePath(word: string, act: string): string {
+  const place = parsePlace(word);
+  if (place.kind === "path") return place.path;
+  throw new UnsupportedError(`Cannot ${act}: images can't be changed yet, only mounted filesystems`, { file: word });
 }
 
 export interface OpenImageOptions {

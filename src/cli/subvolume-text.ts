@@ -17,8 +17,37 @@ export interface ListFields {
 
 const UUID_WIDTH = 36;
 
+/** What a line says of where a subvolume is. */
+export type PathText = (subvolume: ListedSubvolume) => string;
+
+/**
+ * The paths of `btrfs subvolume list`: with `-o` and `-a` from the top of the filesystem, else from the subvolume `top`
+ * where it is below that.
+ */
+export function linePaths(
+  all: readonly ListedSubvolume[],
+  top: bigint,
+  options: { readonly below: boolean; readonly all: boolean },
+): PathText {
+  const byId = new Map(all.map((subvolume) => [subvolume.id, subvolume]));
+  return (subvolume) => {
+    const { path, place } = subvolume;
+    if (options.all) return `${place?.parent === top ? "" : "<FS_TREE>/"}${pathText(subvolume)}`;
+    if (options.below || path === undefined) return pathText(subvolume);
+    let above = place?.parent;
+    // No chain is longer than the list: that ends a ring.
+    for (let step = 0; step < all.length && above !== undefined && above !== top; step++) {
+      above = byId.get(above)?.place?.parent;
+    }
+    const start = above === top ? byId.get(top)?.path : undefined;
+    return start === undefined || start.byteLength === 0
+      ? pathText(subvolume)
+      : displayName(path.subarray(start.byteLength + 1));
+  };
+}
+
 /** A line of `btrfs subvolume list`. */
-export function listLine(subvolume: ListedSubvolume, fields: ListFields): string {
+export function listLine(subvolume: ListedSubvolume, fields: ListFields, path: PathText = pathText): string {
   const parent = subvolume.place?.parent ?? 0n;
   const uuid = (bytes: Uint8Array | undefined) => (bytes === undefined ? "-" : formatUuid(bytes)).padEnd(UUID_WIDTH);
   return [
@@ -30,7 +59,7 @@ export function listLine(subvolume: ListedSubvolume, fields: ListFields): string
     fields.parentUuid ? `parent_uuid ${uuid(subvolume.parentUuid)}` : "",
     fields.receivedUuid ? `received_uuid ${uuid(subvolume.receivedUuid)}` : "",
     fields.uuid ? `uuid ${uuid(subvolume.uuid)}` : "",
-    `path ${pathText(subvolume)}`,
+    `path ${path(subvolume)}`,
   ]
     .filter((part) => part !== "")
     .join(" ");

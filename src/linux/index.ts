@@ -12,5 +12,7 @@ export * from "./open.ts";
 export * from "./search.ts";
 export * from "./send.ts";
 export * from "./subvolume.ts";
+export { listLiveSubvolumes } from "./subvolume-list.ts";
+export { LiveUsageCounter, type LiveUsageOptions } from "./usage.ts";
 export * from "./walk.ts";
 export * from "./xattr.ts";

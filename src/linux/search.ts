@@ -1,3 +1,4 @@
+import { viewOf } from "../bytes/bytes.ts";
 import { readSafe } from "../bytes/u64.ts";
 import { type Key, MAX_U64 } from "../format/key.ts";
 import { check } from "./call.ts";
@@ -35,17 +36,17 @@ export interface SearchItem extends Key {
 /**
  * Items of a live tree by batches, in key order. What changes meanwhile is seen or not, as it happens.
  *
- * @param bufferBytes Grown when an item is larger.
+ * @param room Bytes for items, grown when one is larger; or memory for them and for the argument before them.
  * @throws {KernelError} EPERM without root, ENOENT for an unknown tree.
  */
 export function* searchBatches(
   native: Native,
   fd: number,
   range: SearchRange,
-  bufferBytes = 65536,
+  room: number | Uint8Array<ArrayBuffer> = 65536,
 ): Generator<SearchBatch> {
-  let buffer = new Uint8Array(SearchArgsV2.byteLength + bufferBytes);
-  let args = new SearchArgsV2(new DataView(buffer.buffer));
+  let buffer = typeof room === "number" ? new Uint8Array(SearchArgsV2.byteLength + room) : room;
+  let args = new SearchArgsV2(viewOf(buffer));
   args.treeId = range.tree;
   args.minObjectid = range.min?.objectid ?? 0n;
   args.minType = range.min?.type ?? 0;
@@ -73,7 +74,7 @@ export function* searchBatches(
     if (result < 0) refuse(native, fd, result, range);
     const count = args.nrItems;
     if (count === 0) return;
-    const view = new DataView(buffer.buffer, SearchArgsV2.byteLength);
+    const view = viewOf(buffer.subarray(SearchArgsV2.byteLength));
     const last = new SearchHeader(view, lastItem(view, count));
     const [objectid, type, offset] = [last.objectid, last.type, last.offset];
     yield { count, view };
@@ -85,7 +86,8 @@ export function* searchBatches(
 const MAX_ITEM_BYTES = 65536 + SearchHeader.byteLength;
 
 function refuse(native: Native, fd: number, result: number, range: SearchRange): never {
-  const context = describe(fd, TREE_SEARCH_V2, { act: `search tree ${range.tree}` });
+  const help = { EPERM: "this needs root (CAP_SYS_ADMIN)" };
+  const context = describe(fd, TREE_SEARCH_V2, { act: `search tree ${range.tree}`, help });
   check(native, result, TREE_SEARCH_V2.name, context);
   throw new RangeError("refuse() needs a negative result");
 }

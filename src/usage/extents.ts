@@ -25,21 +25,34 @@ export function countExtents({ leaf, first, last }: LeafSpan, tally: Tally, seen
 }
 
 function countExtent(leaf: Leaf, slot: number, tally: Tally, seen: NumberSet): void {
-  const { view } = leaf;
-  const start = itemStart(leaf, slot);
-  const size = itemSize(leaf, slot);
+  const wrong = countExtentItem(leaf.view, itemStart(leaf, slot), itemSize(leaf, slot), tally, seen);
+  if (wrong !== undefined) throw new CorruptError(`Cannot count file extent: ${wrong}`, itemWhere(leaf, slot));
+}
+
+/**
+ * Adds one `struct btrfs_file_extent_item`, which lies at `start` of `view`.
+ *
+ * @returns What is wrong with one that can't be; it has not been added.
+ */
+export function countExtentItem(
+  view: DataView,
+  start: number,
+  size: number,
+  tally: Tally,
+  seen: NumberSet,
+): string | undefined {
   const isInline = size > INLINE_DATA_AT && view.getUint8(start + AT.type) === FILE_EXTENT_INLINE;
-  if (!isInline && size !== FileExtentItem.byteLength) fail(leaf, slot, `the item has ${size} bytes`);
+  if (!isInline && size !== FileExtentItem.byteLength) return `the item has ${size} bytes`;
   const compression = view.getUint8(start + AT.compression);
-  if (compression > COMPRESS_ZSTD) fail(leaf, slot, `its compression is ${compression}`);
+  if (compression > COMPRESS_ZSTD) return `its compression is ${compression}`;
   const ramBytes = readSafe(view, start + AT.ramBytes, "decoded length");
   if (isInline) {
     tally.add(compression, size - INLINE_DATA_AT, ramBytes, ramBytes);
     tally.inline++;
-    return;
+    return undefined;
   }
   const address = readSafe(view, start + AT.diskBytenr, "extent address");
-  if (address === 0) return;
+  if (address === 0) return undefined;
   const type = view.getUint8(start + AT.type) === FILE_EXTENT_PREALLOC ? PREALLOC : compression;
   const stored = readSafe(view, start + AT.diskNumBytes, "extent length");
   const used = readSafe(view, start + AT.numBytes, "length of a file extent");
@@ -47,8 +60,5 @@ function countExtent(leaf: Leaf, slot: number, tally: Tally, seen: NumberSet): v
   tally.add(type, isNew ? stored : 0, isNew ? ramBytes : 0, used);
   tally.references++;
   if (isNew) tally.extents++;
-}
-
-function fail(leaf: Leaf, slot: number, what: string): never {
-  throw new CorruptError(`Cannot count file extent: ${what}`, itemWhere(leaf, slot));
+  return undefined;
 }

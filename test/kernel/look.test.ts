@@ -1,14 +1,14 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openFilesystem, USAGE_TYPES, type Usage, UsageCounter } from "../../src/index.ts";
+import { openFilesystem, UsageCounter } from "../../src/index.ts";
 import { openFileDevice } from "../../src/node/file-device.ts";
 import { btrkit } from "../cli/support.ts";
 import { applyHistory } from "./support/apply.ts";
+import { asPeer, compsize, type Peer } from "./support/compsize.ts";
 import { TestFilesystem } from "./support/filesystem.ts";
 import { makeHistory } from "./support/history.ts";
 import { describeKernel, hasTool } from "./support/host.ts";
-import { tryRun } from "./support/run.ts";
 
 // Random histories of everything that a kernel can do to files, and what `compsize` and `stat` say of them while they
 // are mounted, against what is counted and told from the image afterwards.
@@ -51,46 +51,6 @@ describeKernel("images beside the mounted filesystem", () => {
     expect(found).toEqual(mounted);
   });
 });
-
-/** Numbers by type, as compsize prints them. */
-interface Peer {
-  readonly files: number;
-  readonly extents: number;
-  readonly references: number;
-  readonly inline: number;
-  readonly types: Readonly<Record<string, readonly bigint[]>>;
-}
-
-const NOTHING: Peer = { files: 0, extents: 0, references: 0, inline: 0, types: {} };
-
-async function compsize(path: string): Promise<Peer> {
-  const { stdout, stderr, code } = await tryRun("compsize", ["-b", path]);
-  const text = stdout.toString();
-  const counts = /^Processed (\d+) files?, (\d+) regular extents? \((\d+) refs?\), (\d+) inline\.$/m.exec(text);
-  if (counts === null) {
-    // It takes a tree without extents for a failure.
-    expect(`${text}${stderr}`).toMatch(/^(No files|Processed \d+ files?)|All empty or still-delalloced/);
-    return NOTHING;
-  }
-  expect(code).toBe(0);
-  const [files, extents, references, inline] = counts.slice(1).map(Number) as [number, number, number, number];
-  const types: Record<string, bigint[]> = {};
-  for (const [, type, ...numbers] of text.matchAll(/^(\w+) +\d+% +(\d+) +(\d+) +(\d+) *$/gm)) {
-    types[type!.toLowerCase()] = numbers.map(BigInt);
-  }
-  expect(Object.keys(types)).toContain("total");
-  return { files, extents, references, inline, types };
-}
-
-function asPeer({ files, extents, references, inline, total, byType }: Usage): Peer {
-  if (references + inline === 0) return NOTHING;
-  const types: Record<string, bigint[]> = { total: [total.stored, total.decoded, total.referenced] };
-  for (const type of USAGE_TYPES) {
-    const bytes = byType[type];
-    if (bytes !== undefined) types[type] = [bytes.stored, bytes.decoded, bytes.referenced];
-  }
-  return { files, extents, references, inline, types };
-}
 
 /** What is told of one file, in words and numbers that both sides have. */
 type Told = Readonly<Record<string, unknown>>;

@@ -1,24 +1,31 @@
 import { displayName } from "../../bytes/display.ts";
-import { UsageCounter, type UsageRow } from "../../usage/usage.ts";
-import { command } from "../command.ts";
+import { loadNative } from "../../linux/native.ts";
+import { LiveUsageCounter, type LiveUsageOptions } from "../../linux/usage.ts";
+import type { Usage } from "../../usage/tally.ts";
+import { UsageCounter, type UsageOptions, type UsageRow } from "../../usage/usage.ts";
+import { type Context, command } from "../command.ts";
 import { jsonNumber } from "../described.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate } from "../images.ts";
-import { pathJson } from "../inode-text.ts";
+import { hostPathJson, pathJson } from "../inode-text.ts";
+import { isLivePath } from "../live.ts";
+import { UsageError } from "../options.ts";
 import { FORMATS } from "../output.ts";
-import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS } from "../places.ts";
+import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
 import { recordsFor } from "../records.ts";
 import { humanSize, ROW_HEAD, rawSize, rowLine, usageJson, usageLines } from "../usage-report.ts";
 
 export const du = command({
   brief: "Count what files take, by compression algorithm",
-  usage: ["[options] IMAGE[:PATH]..."],
+  usage: ["[options] IMAGE[:PATH]|PATH..."],
   details: `
 Counts as compsize does. Stored: bytes on disk, each extent once, where it is first met, however many files share it.
 Decoded: what the same extents decode to. Referenced: bytes that files use, as often as they do. With --by, a line for
 each file, for each directory, or for each subvolume, with all that is below it; what it shares with an earlier line is
-not stored again. Goes on past damage. Exit status: 4 when something could not be read, and is not counted.`,
+not stored again. Goes on past damage. Exit status: 4 when something could not be read, and is not counted.
+Of a PATH on a mounted btrfs the kernel is asked, which takes root; what is not written out yet (see sync) is not
+counted, and other filesystems mounted below are left out. A regular file is taken for an image unless it is none.`,
   options: {
     by: {
       long: "by",
@@ -48,27 +55,27 @@ not stored again. Goes on past damage. Exit status: 4 when something could not b
     const records = recordsFor(out, options.format, "du");
     const progress = new Progress(progressMode(options.progress), undefined);
     if (records === undefined && by.length > 0) out.line(ROW_HEAD);
-    const counter = new UsageCounter({
+    const isLive = await areLive(words, options);
+    const counting = {
       signal,
       rows: new Set(by as readonly UsageRow["kind"][]),
       onDamage: failures.note,
-      onProgress: ({ stored }) => progress.update(stored),
-      onRow: (row) =>
-        records === undefined ? out.line(rowLine(row.usage, pathText(row), size)) : records.add(rowJson(row)),
-    });
+      onProgress: ({ stored }: { readonly stored: number }) => progress.update(stored),
+      onRow: (row: UsageRow) =>
+        records === undefined
+          ? out.line(rowLine(row.usage, pathText(row, isLive), size))
+          : records.add(rowJson(row, isLive)),
+    };
+    const other = (path: Uint8Array) =>
+      say(`btrkit: warning: another filesystem is mounted at ${displayName(path)}, it is not counted`);
+    let usage: Usage;
     try {
-      await using images = new Images(context, options);
-      for (const word of words) {
-        try {
-          await counter.add(await locate(await images.place(word), false));
-        } catch (error) {
-          failures.note(error);
-        }
-      }
+      usage = isLive
+        ? await countLive(words, { ...counting, onOtherFilesystem: other })
+        : await countImages(context, words, options, counting);
     } finally {
       progress.end();
     }
-    const { usage } = counter;
     if (records === undefined) {
       if (by.length > 0) out.line("");
       for (const line of usageLines(usage, size)) await out.line(line);
@@ -80,11 +87,54 @@ not stored again. Goes on past damage. Exit status: 4 when something could not b
   },
 });
 
-function pathText({ path }: UsageRow): string {
-  return `/${displayName(path ?? new Uint8Array(0))}`;
+/** What can't be counted at all is noted as damage is. */
+async function countImages(
+  context: Context,
+  words: readonly string[],
+  options: ImageOptions,
+  counting: Counting<UsageOptions>,
+): Promise<Usage> {
+  const counter = new UsageCounter(counting);
+  await using images = new Images(context, options);
+  for (const word of words) {
+    try {
+      await counter.add(await locate(await images.place(word), false));
+    } catch (error) {
+      counting.onDamage(error);
+    }
+  }
+  return counter.usage;
 }
 
-function rowJson({ kind, path, subvolume, inode, usage }: UsageRow): Record<string, unknown> {
+async function countLive(words: readonly string[], counting: Counting<LiveUsageOptions>): Promise<Usage> {
+  const counter = new LiveUsageCounter(loadNative(), counting);
+  for (const word of words) {
+    try {
+      await counter.add(word);
+    } catch (error) {
+      counting.onDamage(error);
+    }
+  }
+  return counter.usage;
+}
+
+type Counting<O> = O & { readonly onDamage: (error: unknown) => void };
+
+/** @throws {UsageError} where some are in images and some are not. */
+async function areLive(words: readonly string[], options: ImageOptions): Promise<boolean> {
+  const live: boolean[] = [];
+  for (const word of words) live.push(await isLivePath(word, options));
+  if (new Set(live).size > 1) throw new UsageError("images and mounted filesystems can't be counted together");
+  return live[0]!;
+}
+
+function pathText({ path }: UsageRow, isLive: boolean): string {
+  return `${isLive ? "" : "/"}${displayName(path ?? new Uint8Array(0))}`;
+}
+
+function rowJson({ kind, path, subvolume, inode, usage }: UsageRow, isLive: boolean): Record<string, unknown> {
+  const bytes = path ?? new Uint8Array(0);
+  const named = isLive ? hostPathJson(bytes) : pathJson(bytes);
   const place = { subvolume: jsonNumber(subvolume), inode: jsonNumber(inode) };
-  return { kind, ...pathJson(path ?? new Uint8Array(0)), ...place, ...usageJson(usage) };
+  return { kind, ...named, ...place, ...usageJson(usage) };
 }

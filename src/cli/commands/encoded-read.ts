@@ -1,13 +1,11 @@
-import { closeSync, openSync } from "node:fs";
 import { encodedReader } from "../../encoded/read.ts";
 import { type EncodedIo, type EncodedReader, encodedAlgorithm, MAX_ENCODED_BYTES } from "../../format/encoded-io.ts";
 import { LiveFile } from "../../linux/encoded.ts";
-import { loadNative } from "../../linux/native.ts";
-import { hostError } from "../../node/host-error.ts";
 import { writeWholeFile } from "../../node/whole-file.ts";
 import { type Context, command } from "../command.ts";
 import { jsonNumber } from "../described.ts";
 import { Images, locate } from "../images.ts";
+import { LivePlace } from "../live.ts";
 import { parseBytes } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
@@ -89,17 +87,8 @@ async function withReader(
 }
 
 async function withLiveFile(path: string, read: (reader: EncodedReader) => Promise<Answer>): Promise<Answer> {
-  let fd: number;
-  try {
-    fd = openSync(path, "r");
-  } catch (error) {
-    throw hostError(error, "open", path);
-  }
-  try {
-    return await read(new LiveFile(loadNative(), fd));
-  } finally {
-    closeSync(fd);
-  }
+  using place = new LivePlace(path);
+  return await read(new LiveFile(place.native, place.fd));
 }
 
 /** The fields of `struct btrfs_ioctl_encoded_io_args`; offsets and lengths above 2^53 as text. */

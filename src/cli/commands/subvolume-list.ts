@@ -1,17 +1,24 @@
 import { FS_TREE_OBJECTID } from "../../format/objectid.ts";
+import type { ListedSubvolume } from "../../fs/subvolume-list.ts";
+import { getSubvolumeId } from "../../linux/lookup.ts";
+import { listLiveSubvolumes } from "../../linux/subvolume-list.ts";
+import type { Context } from "../command.ts";
 import { command } from "../command.ts";
 import { openImageFilesystem } from "../images.ts";
+import { LivePlace } from "../live.ts";
 import { FORMATS } from "../output.ts";
-import { IMAGE_OPTIONS, imagePlace, OLD_ROOT_OPTIONS } from "../places.ts";
+import type { ImageOptions } from "../places.ts";
+import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
 import { recordsFor } from "../records.ts";
-import { listLine, subvolumeJson } from "../subvolume-text.ts";
+import { linePaths, listLine, subvolumeJson } from "../subvolume-text.ts";
 
 export const subvolumeList = command({
-  brief: "List the subvolumes and snapshots of an image",
-  usage: ["[options] IMAGE"],
+  brief: "List subvolumes and snapshots",
+  usage: ["[options] IMAGE", "[options] PATH"],
   details: `
 Lines are those of btrfs subvolume list. Subvolumes that no directory has any more are listed, too. JSON has every field
-of each.`,
+of each, and paths from the top of the filesystem. For a PATH on a mounted btrfs the kernel is asked, which takes root;
+lines then have the paths of what is below its subvolume from there.`,
   options: {
     parent: { short: "p", brief: "the parent's id" },
     created: { short: "c", brief: "the generation of the creation" },
@@ -21,6 +28,8 @@ of each.`,
     receivedUuid: { short: "R", brief: "the UUID that it was received with" },
     snapshots: { short: "s", brief: "snapshots only, with the time of their creation" },
     readOnly: { short: "r", brief: "read-only ones only" },
+    below: { short: "o", brief: "those right below the subvolume of PATH only" },
+    all: { short: "a", brief: "with <FS_TREE>/ before the path of what is not right below the subvolume of PATH" },
     format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
@@ -29,18 +38,38 @@ of each.`,
   operands: [1, 1],
   async run(context, options, [word]) {
     const { out } = context;
-    await using filesystem = await openImageFilesystem(context, imagePlace(word!).image, options);
-    const shown = (await filesystem.subvolumes()).filter(
-      ({ id, parentUuid, readOnly }) =>
-        id !== FS_TREE_OBJECTID && (!options.snapshots || parentUuid !== undefined) && (!options.readOnly || readOnly),
+    const { list, top } = await listed(context, word!, options);
+    const shown = list.filter(
+      ({ id, parentUuid, readOnly, place }) =>
+        id !== FS_TREE_OBJECTID &&
+        (!options.snapshots || parentUuid !== undefined) &&
+        (!options.readOnly || readOnly) &&
+        (!options.below || place?.parent === top),
     );
+    const paths = linePaths(list, top, options);
     const records = recordsFor(out, options.format, "subvolume-list");
     const fields = { ...options, created: options.created || options.snapshots, time: options.snapshots };
     for (const subvolume of shown) {
-      if (records === undefined) await out.line(listLine(subvolume, fields));
+      if (records === undefined) await out.line(listLine(subvolume, fields, paths));
       else await records.add(subvolumeJson(subvolume));
     }
     await records?.end();
     return undefined;
   },
 });
+
+interface Listed {
+  readonly list: readonly ListedSubvolume[];
+  /** The subvolume that was named. */
+  readonly top: bigint;
+}
+
+async function listed(context: Context, word: string, options: ImageOptions): Promise<Listed> {
+  const place = parsePlace(word);
+  if (place.kind === "path") {
+    using live = new LivePlace(place.path);
+    return { list: listLiveSubvolumes(live.native, live.fd), top: getSubvolumeId(live.native, live.fd) };
+  }
+  await using filesystem = await openImageFilesystem(context, place.image, options);
+  return { list: await filesystem.subvolumes(), top: FS_TREE_OBJECTID };
+}

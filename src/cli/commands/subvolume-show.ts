@@ -1,16 +1,24 @@
+import { constants } from "node:fs";
 import { equalBytes } from "../../bytes/bytes.ts";
 import { BtrfsError } from "../../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../../format/objectid.ts";
-import { command } from "../command.ts";
+import type { ListedSubvolume } from "../../fs/subvolume-list.ts";
+import { statx } from "../../linux/attributes.ts";
+import { getSubvolumeId } from "../../linux/lookup.ts";
+import { listLiveSubvolumes } from "../../linux/subvolume-list.ts";
+import { type Context, command } from "../command.ts";
 import { Images } from "../images.ts";
+import { LivePlace } from "../live.ts";
 import { FORMATS } from "../output.ts";
-import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS } from "../places.ts";
+import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
 import { showLines, subvolumeJson } from "../subvolume-text.ts";
 
 export const subvolumeShow = command({
-  brief: "Describe a subvolume or snapshot of an image",
-  usage: ["[options] IMAGE[:PATH]"],
-  details: "Without PATH, the top level. What is printed is what btrfs subvolume show prints.",
+  brief: "Describe a subvolume or snapshot",
+  usage: ["[options] IMAGE[:PATH]", "[options] PATH"],
+  details: `
+Of an image without PATH, the top level. What is printed is what btrfs subvolume show prints. For a PATH on a mounted
+btrfs the kernel is asked, which takes root.`,
   options: {
     format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
     ...OLD_ROOT_OPTIONS,
@@ -20,16 +28,13 @@ export const subvolumeShow = command({
   operands: [1, 1],
   async run(context, options, [word]) {
     const { out } = context;
-    await using images = new Images(context, options);
-    const { filesystem, path } = await images.place(word!);
-    const inode = await filesystem.lookup(path, { followSymlinks: true });
-    if (inode.number !== FIRST_FREE_OBJECTID) {
-      throw new BtrfsError("kind", `Cannot show subvolume: it is a ${inode.kind} inside of one`, {
-        where: inode.where,
+    const { all, id } = await find(context, word!, options);
+    const subvolume = all.find((one) => one.id === id);
+    if (subvolume === undefined) {
+      throw new BtrfsError("missing", `Cannot show subvolume: ${id} is not among those of the filesystem`, {
+        where: { file: word! },
       });
     }
-    const all = await filesystem.subvolumes();
-    const subvolume = all.find(({ id }) => id === inode.subvolume.id)!;
     const { uuid } = subvolume;
     const snapshots = all.filter(
       ({ parentUuid }) => uuid !== undefined && parentUuid !== undefined && equalBytes(uuid, parentUuid),
@@ -44,3 +49,30 @@ export const subvolumeShow = command({
     return;
   },
 });
+
+interface Found {
+  readonly all: readonly ListedSubvolume[];
+  readonly id: bigint;
+}
+
+async function find(context: Context, word: string, options: ImageOptions): Promise<Found> {
+  const place = parsePlace(word);
+  if (place.kind === "path") {
+    using live = new LivePlace(place.path);
+    const { ino, mode } = statx(live.native, live.fd, undefined);
+    if (ino !== FIRST_FREE_OBJECTID) {
+      const what = (mode & constants.S_IFMT) === constants.S_IFDIR ? "a directory" : "no directory";
+      throw new BtrfsError("kind", `Cannot show subvolume: it is ${what}, expected the top of a subvolume`, {
+        where: { file: word },
+      });
+    }
+    return { all: listLiveSubvolumes(live.native, live.fd), id: getSubvolumeId(live.native, live.fd) };
+  }
+  await using images = new Images(context, options);
+  const { filesystem, path } = await images.place(word);
+  const inode = await filesystem.lookup(path, { followSymlinks: true });
+  if (inode.number !== FIRST_FREE_OBJECTID) {
+    throw new BtrfsError("kind", `Cannot show subvolume: it is a ${inode.kind} inside of one`, { where: inode.where });
+  }
+  return { all: await filesystem.subvolumes(), id: inode.subvolume.id };
+}
