@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -295,11 +295,10 @@ test.skipIf(process.platform !== "linux" || !existsSync(join(built, "linux/index
   () => {
     const folder = mkdtempSync(join(tmpdir(), "btrkit-bare-"));
     try {
-      for (const room of ["bytes", "format", "linux"])
-        cpSync(join(built, room), join(folder, room), { recursive: true });
-      cpSync(join(built, "errors.js"), join(folder, "errors.js"));
-      writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }));
-      const program = `import("${folder}/linux/index.js").then((linux) => linux.loadNative()).catch((e) => console.log(e.code, e.message))`;
+      // No node_modules anywhere above it.
+      cpSync(built, join(folder, "dist"), { recursive: true });
+      cpSync(join(built, "../package.json"), join(folder, "package.json"));
+      const program = `import("${folder}/dist/linux/index.js").then((linux) => linux.loadNative()).catch((e) => console.log(e.code, e.message))`;
       const said = execFileSync(process.execPath, ["-e", program], { encoding: "utf8", cwd: folder });
       expect(said).toMatch(/^unsupported .*optional package koffi/);
     } finally {
