@@ -42,6 +42,34 @@ test("both sides give the same checksums for any data", async () => {
   }
 });
 
+// CRC-32C takes many sectors together: each one that is wrong, and several at once, must be found as one by one.
+test("the first bad sector is found wherever it is", async () => {
+  const noise = Uint8Array.from({ length: 400_000 }, (_, at) => Math.imul(at, 2654435761) >>> 23);
+  for (const loadChecksum of [node.loadChecksum, browser.loadChecksum]) {
+    const checksum = await loadChecksum(0);
+    const sizes = fc.constantFrom(512, 4096, 16_384, 65_536);
+    fc.assert(
+      fc.property(
+        sizes,
+        fc.integer({ min: 1, max: 90 }),
+        fc.uniqueArray(fc.nat(), { maxLength: 4 }),
+        (size, n, bad) => {
+          const count = Math.min(n, Math.floor(noise.byteLength / size));
+          const data = noise.slice(0, count * size);
+          const sums = new Uint8Array(3 + count * 4);
+          checksum.computeSectors(data, size, sums, 3);
+          for (const at of bad) data[at % data.byteLength] = 255 - noise[at % data.byteLength]!;
+          const wrong = bad.map((at) => Math.floor((at % data.byteLength) / size)).sort((a, b) => a - b);
+          expect(checksum.findBadSector(data, size, sums, 3)).toBe(wrong[0] ?? -1);
+          const from = Math.min((wrong[0] ?? 0) + 1, count);
+          expect(checksum.findBadSector(data, size, sums, 3, from)).toBe(wrong.find((at) => at >= from) ?? -1);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  }
+});
+
 for (const [side, { CHECKSUM_TYPES, loadChecksum }] of Object.entries({ browser, node })) {
   describe(side, () => {
     test("known values, in the stored form", async () => {

@@ -5,6 +5,7 @@ import { FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
 import { loadBlake2b } from "./hash-wasm.ts";
 import type { ChecksumSide } from "./interface.ts";
 import { checkRange } from "./range.ts";
+import { goodRun } from "./sector-run.ts";
 import { loadXxhash64 } from "./xxhash64.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
@@ -49,12 +50,15 @@ export const crc32cRawRange: ChecksumSide["crc32cRawRange"] = (seed, bytes, star
   return raw(seed, bytes, start, end);
 };
 
-export const loadChecksum: ChecksumSide["loadChecksum"] = checksumLoader({
-  crc32c: () => (data, start, end, target, at) => putU32(target, at, ~raw(-1, data, start, end)),
-  xxhash64: loadXxhash64,
-  sha256: findSha256,
-  blake2b: loadBlake2b,
-});
+export const loadChecksum: ChecksumSide["loadChecksum"] = checksumLoader(
+  {
+    crc32c: () => (data, start, end, target, at) => putU32(target, at, ~raw(-1, data, start, end)),
+    xxhash64: loadXxhash64,
+    sha256: findSha256,
+    blake2b: loadBlake2b,
+  },
+  { crc32c: goodRun(raw) },
+);
 
 /** The one-shot form came with Node 20.12 and saves a third of the time on a sector. */
 function findSha256(): Digest {
