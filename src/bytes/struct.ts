@@ -127,13 +127,13 @@ export function nested<F extends Fields>(struct: Struct<F>): FieldKind<View<F>> 
  * @param byteLength The size that the format states, checked against the sum of the fields on load.
  */
 export function struct<const F extends Fields>(name: string, byteLength: number, fields: F): Struct<F> {
-  // No base class: a derived constructor costs ten times as much per view.
+  // No base class, and no fields that are initialised before the constructor: either costs ten times as much per view.
   class View {
     static readonly structName = name;
     static readonly byteLength = byteLength;
     static readonly offsets: Record<string, number> = {};
-    view: DataView;
-    at: number;
+    declare view: DataView;
+    declare at: number;
     constructor(view: DataView, at = 0) {
       this.view = view;
       this.at = at;

@@ -1,3 +1,4 @@
+import { foldableBytes } from "#checksum";
 import type { Checksum } from "../checksum/checksum.ts";
 import { BtrfsError, CorruptError } from "../errors.ts";
 import { NodeBlock } from "../format/node.ts";
@@ -19,6 +20,7 @@ export class NodeReader implements LogicalSource {
   readonly #checksum: Checksum;
   readonly #limits: NodeLimits;
   readonly #onEvent: OnEvent;
+  readonly #scratch: Uint8Array;
   /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
   readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
 
@@ -28,6 +30,7 @@ export class NodeReader implements LogicalSource {
     this.#limits = limits;
     this.cache = new NodeCache(cacheBytes);
     this.#onEvent = onEvent;
+    this.#scratch = foldableBytes(limits.nodeSize);
   }
 
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined {
@@ -72,9 +75,8 @@ export class NodeReader implements LogicalSource {
     let bytes = ahead === undefined ? undefined : await ahead;
     this.#ahead.delete(mirror.logical);
     if (bytes === undefined) {
-      bytes = new Uint8Array(this.#limits.nodeSize);
-      const pending = this.#mirrors.read(mirror, bytes);
-      if (pending !== undefined) await pending;
+      const read = this.#readBytes(mirror);
+      bytes = read instanceof Promise ? await read : read;
     }
     const where = this.#mirrors.where(mirror);
     if (!this.#checksum.verify(bytes.subarray(CHECKSUM_FIELD_BYTES), bytes)) {
@@ -84,6 +86,17 @@ export class NodeReader implements LogicalSource {
     const node = new NodeBlock(bytes, { ...where, tree: expect.owner });
     checkNode(node, mirror.logical, expect, this.#limitsOn(mirror.devid));
     return node;
+  }
+
+  #readBytes(mirror: Mirror): Uint8Array | Promise<Uint8Array> {
+    const source = mirror.kind === "stored" ? this.#mirrors.devices.get(mirror.devid)?.source : undefined;
+    if (source?.readSync === undefined) {
+      const bytes = new Uint8Array(this.#limits.nodeSize);
+      return Promise.resolve(this.#mirrors.read(mirror, bytes)).then(() => bytes);
+    }
+    // A copy from where the kernel likes to write, a whole page, costs less than reading to where it does not.
+    source.readSync(mirror.physical, this.#scratch);
+    return this.#scratch.slice();
   }
 
   /** Blocks on a seed device were written by the seed filesystem, and carry its UUID. */
