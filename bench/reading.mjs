@@ -1,8 +1,8 @@
 // Reading an image through the library, in one process: extents as they are stored beside a bare read with CRC-32C of the
 // same extents, and opening. `npm run bench -- reading [--quick]`.
 import { join } from "node:path";
-import { loadChecksum } from "#checksum";
-import { encodedExtents } from "../dist/encoded/index.js";
+import { foldableBytes, loadChecksum } from "#checksum";
+import { encodedExtents, encodedExtentsOf } from "../dist/encoded/index.js";
 import { openFilesystem, walk } from "../dist/index.js";
 import { openFileDevice } from "../dist/node/index.js";
 import { warm } from "./benchmark.mjs";
@@ -27,23 +27,29 @@ async function encodedRow() {
   const filesystem = await openFilesystem([device]);
   const runs = await physicalRuns(filesystem);
   const checksum = await loadChecksum(CRC32C);
-  let ours = Number.POSITIVE_INFINITY;
-  let limit = Number.POSITIVE_INFINITY;
+  const least = {
+    subvolume: Number.POSITIVE_INFINITY,
+    files: Number.POSITIVE_INFINITY,
+    bare: Number.POSITIVE_INFINITY,
+  };
   let bytes = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const begun = performance.now();
-    bytes = await readEncoded(filesystem);
-    const between = performance.now();
-    readBare(device, runs, checksum);
-    ours = Math.min(ours, between - begun);
-    limit = Math.min(limit, performance.now() - between);
+    bytes = await timed(least, "subvolume", () => readSubvolume(filesystem));
+    await timed(least, "files", () => readFiles(filesystem));
+    await timed(least, "bare", () => readBare(device, runs, checksum));
   }
-  const bare = runs.reduce((sum, { length }) => sum + length, 0);
-  const share = bytes / ours / (bare / limit);
-  const heads = ["encoded read of all extents", "bytes", "ours, verified", "read + crc32c by sector", "share", "bar"];
-  const verdict = `at least 70 %: ${share >= 0.7 ? "met" : "not met"}`;
-  const rates = [bytesPerSecond((bytes / ours) * 1000), bytesPerSecond((bare / limit) * 1000)];
-  console.log(`${markdown(heads, [[image, String(bytes), ...rates, `${(100 * share).toFixed(0)} %`, verdict]])}\n`);
+  const bare = runs.reduce((sum, { length }) => sum + length, 0) / least.bare;
+  const heads = ["encoded read of all extents, verified", "bytes", "rate", "share", "bar"];
+  const row = (/** @type {string} */ work, /** @type {number} */ rate, bar = "") => {
+    return [work, String(bytes), bytesPerSecond(rate * 1000), `${((100 * rate) / bare).toFixed(0)} %`, bar];
+  };
+  const rate = bytes / least.subvolume;
+  const rows = [
+    row("a subvolume at once", rate, `at least 70 %: ${rate >= 0.7 * bare ? "met" : "not met"}`),
+    row("file by file, by path", bytes / least.files),
+    row("bare: the same extents read, CRC-32C by sector", bare),
+  ];
+  console.log(`${markdown(heads, rows)}\n`);
   await filesystem.close();
 }
 
@@ -54,8 +60,31 @@ async function* files(filesystem) {
   }
 }
 
+/**
+ * @template {string} Name
+ * @param {Record<Name, number>} least milliseconds
+ * @param {Name} name
+ * @param {() => number | Promise<number>} work
+ */
+async function timed(least, name, work) {
+  const begun = performance.now();
+  const done = await work();
+  least[name] = Math.min(least[name], performance.now() - begun);
+  return done;
+}
+
 /** @param {import("../dist/index.js").Filesystem} filesystem */
-async function readEncoded(filesystem) {
+async function readSubvolume(filesystem) {
+  const { subvolume } = await filesystem.lookup("live");
+  let bytes = 0;
+  for await (const extents of encodedExtentsOf(subvolume)) {
+    for (const { data } of extents) bytes += data?.byteLength ?? 0;
+  }
+  return bytes;
+}
+
+/** @param {import("../dist/index.js").Filesystem} filesystem */
+async function readFiles(filesystem) {
   let bytes = 0;
   for await (const file of files(filesystem)) {
     for await (const { data } of encodedExtents(file)) bytes += data?.byteLength ?? 0;
@@ -91,13 +120,15 @@ async function physicalRuns(filesystem) {
  */
 function readBare(device, runs, checksum) {
   const largest = runs.reduce((most, { length }) => Math.max(most, length), 0);
-  const buffer = new Uint8Array(largest);
+  // At a page's begin, where the kernel copies fastest: the limit is not to be held back by where its buffer lies.
+  const buffer = foldableBytes(largest);
   const sums = new Uint8Array((largest / SECTOR) * checksum.byteLength);
   for (const { physical, length } of runs) {
     const target = buffer.subarray(0, length);
     device.readSync?.(physical, target);
     checksum.computeSectors(target, SECTOR, sums);
   }
+  return largest;
 }
 
 async function openingRow() {

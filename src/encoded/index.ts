@@ -1,2 +1,9 @@
-export { type EncodedExtent, type EncodedExtentsOptions, encodedExtents } from "./extents.ts";
+export {
+  type EncodedExtent,
+  type EncodedExtentsOptions,
+  encodedExtents,
+  encodedExtentsOf,
+  type OnUnreadableExtent,
+  type SubvolumeExtentsOptions,
+} from "./extents.ts";
 export { type EncodedAnswer, encodedCompression, encodedReader } from "./read.ts";

@@ -24,6 +24,8 @@ export const FileExtentItem = struct("btrfs_file_extent_item", 53, {
   numBytes: u64,
 });
 
+const { offsets: AT } = FileExtentItem;
+
 /** Bytes before the data of an inline extent. */
 export const INLINE_DATA_AT = FileExtentItem.offsets.diskBytenr;
 
@@ -90,30 +92,34 @@ export function decodeFileExtent(leaf: Leaf, slot: number): FileExtent {
   const start = itemStart(leaf, slot);
   const size = itemSize(leaf, slot);
   if (size < INLINE_DATA_AT) throw wrongSize(leaf, slot, size, `at least ${INLINE_DATA_AT}`);
-  const item = new FileExtentItem(leaf.view, start);
-  const { type } = item;
-  const base = {
-    fileOffset: leaf.view.getBigUint64(keyAt(leaf, slot) + 9, true),
-    generation: item.generation,
-    ramBytes: item.ramBytes,
-    compression: item.compression,
-    encryption: item.encryption,
-    otherEncoding: item.otherEncoding,
-  };
+  const { view } = leaf;
+  const type = view.getUint8(start + AT.type);
+  const fileOffset = view.getBigUint64(keyAt(leaf, slot) + 9, true);
+  const generation = view.getBigUint64(start + AT.generation, true);
+  const ramBytes = view.getBigUint64(start + AT.ramBytes, true);
+  const compression = view.getUint8(start + AT.compression);
+  const encryption = view.getUint8(start + AT.encryption);
+  const otherEncoding = view.getUint16(start + AT.otherEncoding, true);
   if (type === FILE_EXTENT_INLINE) {
-    return { ...base, type, data: leaf.bytes.subarray(start + INLINE_DATA_AT, start + size) };
+    const data = leaf.bytes.subarray(start + INLINE_DATA_AT, start + size);
+    return { fileOffset, generation, ramBytes, compression, encryption, otherEncoding, type, data };
   }
   if (type !== FILE_EXTENT_REG && type !== FILE_EXTENT_PREALLOC) {
     throw new CorruptError(`Cannot read file extent: its type is ${type}, at most 2 is known`, itemWhere(leaf, slot));
   }
   if (size !== FileExtentItem.byteLength) throw wrongSize(leaf, slot, size, `${FileExtentItem.byteLength}`);
   return {
-    ...base,
+    fileOffset,
+    generation,
+    ramBytes,
+    compression,
+    encryption,
+    otherEncoding,
     type,
-    diskBytenr: readSafe(leaf.view, start + FileExtentItem.offsets.diskBytenr, "extent address"),
-    diskNumBytes: readSafe(leaf.view, start + FileExtentItem.offsets.diskNumBytes, "extent length"),
-    offset: item.offset,
-    numBytes: item.numBytes,
+    diskBytenr: readSafe(view, start + AT.diskBytenr, "extent address"),
+    diskNumBytes: readSafe(view, start + AT.diskNumBytes, "extent length"),
+    offset: view.getBigUint64(start + AT.offset, true),
+    numBytes: view.getBigUint64(start + AT.numBytes, true),
   };
 }
 

@@ -132,40 +132,70 @@ export async function* pieces(
   end: bigint,
   { signal, keepGoing = false }: PiecesOptions = {},
 ): AsyncGenerator<Piece[]> {
-  let cursor = start;
-  let taken = 0n;
-  let damage: BtrfsError | undefined;
-  const onDamage = keepGoing
-    ? (error: BtrfsError): void => {
-        damage = error;
-      }
-    : undefined;
-  const gap = (to: bigint): Piece => {
-    const error = damage;
-    damage = undefined;
-    return error === undefined
-      ? { kind: "zeros", start: cursor, end: to }
-      : { kind: "lost", start: cursor, end: to, error };
-  };
+  const cutter = new PieceCutter(inode, start, end);
+  const onDamage = keepGoing ? (error: BtrfsError) => cutter.lose(error) : undefined;
   for await (const batch of extentBatches(inode, start, { signal, onDamage })) {
     const found: Piece[] = [];
-    for (const extent of batch) {
-      if (extent.fileOffset >= end) break;
-      if (extent.fileOffset < taken) throw overlap(inode, extent.fileOffset, taken);
-      taken = extentEnd(extent);
-      if (taken <= cursor) continue;
-      if (extent.fileOffset > cursor) {
-        found.push(gap(extent.fileOffset));
-        cursor = extent.fileOffset;
-      }
-      const to = smaller(taken, end);
-      found.push(pieceOf(extent, cursor, to));
-      cursor = to;
-    }
+    const goesOn = batch.every((extent) => cutter.take(extent, found));
     if (found.length > 0) yield found;
-    if (cursor >= end || batch.at(-1)!.fileOffset >= end) break;
+    if (!goesOn) break;
   }
-  if (cursor < end) yield [gap(end)];
+  const rest: Piece[] = [];
+  cutter.finish(rest);
+  if (rest.length > 0) yield rest;
+}
+
+/** Cuts a part of a file into pieces, as its extents are given to it in the order of the file. */
+export class PieceCutter {
+  readonly #inode: Inode;
+  readonly #end: bigint;
+  #cursor: bigint;
+  /** File offset behind the last extent. */
+  #taken = 0n;
+  #damage: BtrfsError | undefined;
+
+  constructor(inode: Inode, start: bigint, end: bigint) {
+    this.#inode = inode;
+    this.#cursor = start;
+    this.#end = end;
+  }
+
+  /** Extents may be missing here: up to the next one, nobody knows what there is. */
+  lose(error: BtrfsError): void {
+    this.#damage = error;
+  }
+
+  /**
+   * Adds to `found` what stands up to the end of `extent`.
+   *
+   * @returns Whether the next extent is wanted.
+   * @throws {CorruptError} when it overlaps the one before.
+   */
+  take(extent: FileExtent, found: Piece[]): boolean {
+    const { fileOffset } = extent;
+    if (fileOffset >= this.#end) return false;
+    if (fileOffset < this.#taken) throw overlap(this.#inode, fileOffset, this.#taken);
+    this.#taken = extentEnd(extent);
+    if (this.#taken > this.#cursor) {
+      if (fileOffset > this.#cursor) this.#gap(fileOffset, found);
+      const to = smaller(this.#taken, this.#end);
+      found.push(pieceOf(extent, this.#cursor, to));
+      this.#cursor = to;
+    }
+    return this.#cursor < this.#end;
+  }
+
+  /** Adds what is left: no extent follows. */
+  finish(found: Piece[]): void {
+    if (this.#cursor < this.#end) this.#gap(this.#end, found);
+  }
+
+  #gap(end: bigint, found: Piece[]): void {
+    const [start, error] = [this.#cursor, this.#damage];
+    found.push(error === undefined ? { kind: "zeros", start, end } : { kind: "lost", start, end, error });
+    this.#damage = undefined;
+    this.#cursor = end;
+  }
 }
 
 function pieceOf(extent: FileExtent, start: bigint, end: bigint): Piece {

@@ -3,6 +3,7 @@ import { BtrfsError, CorruptError, type Where } from "../errors.ts";
 import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
 import { COMPRESS_NONE, type StoredExtent } from "../format/file-extent.ts";
 import { INODE_NODATASUM } from "../format/inode.ts";
+import type { SectorChecksums } from "../volume/checksum-tree.ts";
 import type { DataReadOptions } from "../volume/data-reader.ts";
 import type { Inode } from "./inode.ts";
 import { located } from "./located.ts";
@@ -57,64 +58,91 @@ export async function readStored(
   const head = (extent.diskBytenr + at) % sector;
   const length = Math.ceil((head + target.byteLength) / sector) * sector;
   if (length === target.byteLength || hasNoChecksums(inode)) {
-    return readParts(inode, [{ extent, at, length: target.byteLength }], target, options);
+    return readParts([{ inode, extent, at, length: target.byteLength }], target, options);
   }
   const buffer = buffers.take(length);
   try {
-    const part = { extent, at: at - head, length };
-    await readParts(inode, [part], buffer, { ...options, ...clipped(options, head, target.byteLength) });
+    const part = { inode, extent, at: at - head, length };
+    await readParts([part], buffer, { ...options, ...clipped(options, head, target.byteLength) });
     target.set(buffer.subarray(head, head + target.byteLength));
   } finally {
     buffers.give(buffer);
   }
 }
 
-/** `length` stored bytes of an extent from byte `at` of it on, in whole sectors. */
+/** `length` stored bytes of an extent of a file from byte `at` of it on, in whole sectors. */
 export interface StoredPart {
+  readonly inode: Inode;
   readonly extent: StoredExtent;
   readonly at: number;
   readonly length: number;
 }
 
-/** Whether `next` begins on the disk where `part` ends. */
+/** Whether `next` begins on the disk where `part` ends, and can be read with it. */
 export function follows(part: StoredPart, next: StoredPart): boolean {
-  return part.extent.diskBytenr + part.at + part.length === next.extent.diskBytenr + next.at;
+  return (
+    part.extent.diskBytenr + part.at + part.length === next.extent.diskBytenr + next.at &&
+    (part.inode === next.inode || hasNoChecksums(part.inode) === hasNoChecksums(next.inode))
+  );
 }
 
 /**
- * Fills `target` with parts that follow one another on the disk: one read for all of them.
+ * Fills `target` with parts that follow one another on the disk, of one file or several: one read for all of them. A
+ * promise only where it has to wait.
  *
  * @throws {BtrfsError} for the first bytes that no copy has, unless `onUnreadable` takes them.
  */
-export async function readParts(
-  inode: Inode,
+export function readParts(
   parts: readonly StoredPart[],
   target: Uint8Array,
   options: StoredReadOptions = {},
+): void | Promise<void> {
+  const [{ inode, extent, at }] = parts as [StoredPart];
+  const { volume } = inode.subvolume.filesystem;
+  options.signal?.throwIfAborted();
+  if (hasNoChecksums(inode)) {
+    if (volume.readDataNow(extent.diskBytenr + at, target, undefined)) return;
+    return readSlowly(parts, target, options, undefined);
+  }
+  let checksums: SectorChecksums | Promise<SectorChecksums>;
+  try {
+    checksums = volume.readChecksums(extent.diskBytenr + at, target.byteLength);
+  } catch (error) {
+    checksums = Promise.reject(error);
+  }
+  const isHere = !(checksums instanceof Promise);
+  if (isHere && volume.readDataNow(extent.diskBytenr + at, target, checksums as SectorChecksums)) return;
+  return readSlowly(parts, target, options, checksums);
+}
+
+async function readSlowly(
+  parts: readonly StoredPart[],
+  target: Uint8Array,
+  options: StoredReadOptions,
+  awaited: SectorChecksums | Promise<SectorChecksums> | undefined,
 ): Promise<void> {
+  const [{ inode, extent, at }] = parts as [StoredPart];
   const { volume, onEvent } = inode.subvolume.filesystem;
-  const [{ extent, at }] = parts as [StoredPart];
   const logical = extent.diskBytenr + at;
   // The volume knows addresses: the file is added to what it tells.
-  const whereOf = (where: Where): Where => {
-    const fileOffset = fileOffsetAt(parts, (where.logical ?? logical) - logical);
-    return { ...where, ...inode.where, fileOffset };
-  };
+  const whereOf = (where: Where): Where => ({ ...where, ...fileAt(parts, (where.logical ?? logical) - logical) });
   const read: DataReadOptions = {
     ...options,
     onEvent: (event) => onEvent({ ...event, where: whereOf(event.where) }),
   };
   try {
-    const checksums = hasNoChecksums(inode) ? undefined : await volume.readChecksums(logical, target.byteLength);
+    const checksums = await awaited;
     await volume.readData(logical, target, { ...read, checksums });
   } catch (error) {
     throw error instanceof BtrfsError ? located(error, whereOf(error.where)) : error;
   }
 }
 
-function hasNoChecksums(inode: Inode): boolean {
-  return (inode.stat.flags & BigInt(INODE_NODATASUM)) !== 0n;
+function hasNoChecksums({ stat }: Inode): boolean {
+  return (stat.flags & NODATASUM) !== 0n;
 }
+
+const NODATASUM = BigInt(INODE_NODATASUM);
 
 /** Of bad bytes of a buffer, those that are handed on from it. */
 function clipped({ onUnreadable }: StoredReadOptions, head: number, length: number): StoredReadOptions {
@@ -128,16 +156,17 @@ function clipped({ onUnreadable }: StoredReadOptions, head: number, length: numb
   };
 }
 
-/** File offset of byte `at` of all parts; of a compressed extent, that of what is used of it. */
-function fileOffsetAt(parts: readonly StoredPart[], at: number): bigint {
+/** The file that has byte `at` of all parts, and where; of a compressed extent, where what is used of it begins. */
+function fileAt(parts: readonly StoredPart[], at: number): Where {
   let start = 0;
   for (const part of parts) {
-    const { extent } = part;
+    const { extent, inode } = part;
     if (at < start + part.length || part === parts.at(-1)) {
       const offset = extent.fileOffset + BigInt(part.at + at - start) - extent.offset;
-      return extent.compression !== COMPRESS_NONE || offset < extent.fileOffset ? extent.fileOffset : offset;
+      const isWhole = extent.compression !== COMPRESS_NONE || offset < extent.fileOffset;
+      return { ...inode.where, fileOffset: isWhole ? extent.fileOffset : offset };
     }
     start += part.length;
   }
-  return 0n;
+  return {};
 }

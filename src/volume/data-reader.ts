@@ -21,12 +21,21 @@ export interface DataReadOptions {
   readonly onUnreadable?: ((at: number, length: number, error: BtrfsError) => void) | undefined;
 }
 
+/** Longer reads are left to the host's threads. */
+const AT_ONCE_BYTES = 1 << 20;
+/** A read at once that took longer had to wait for the device: so many bytes a millisecond, and as many milliseconds more. */
+const CACHED_BYTES_A_MS = 1 << 20;
+const PATIENCE_MS = 1;
+/** So many reads after that one are not made at once. */
+const READS_AFTER_WAITING = 64;
+
 /** Data by logical address: verified, from whichever copy is good, straight into the caller's bytes. */
 export class DataReader {
   readonly #mirrors: Mirrors;
   readonly #checksum: Checksum;
   readonly #sectorSize: number;
   readonly #onEvent: OnEvent;
+  #readsToLeave = 0;
 
   constructor(mirrors: Mirrors, checksum: Checksum, sectorSize: number, onEvent: OnEvent) {
     this.#mirrors = mirrors;
@@ -42,7 +51,8 @@ export class DataReader {
    */
   async read(logical: number, target: Uint8Array, options: DataReadOptions = {}): Promise<void> {
     const { checksums } = options;
-    if (checksums !== undefined) this.#checkAligned(logical, target, checksums);
+    options.signal?.throwIfAborted();
+    if (this.readNow(logical, target, checksums)) return;
     const pieces = this.#split(logical, target, checksums !== undefined);
     const failures = await this.#readFirst(pieces, options.signal);
     const sectors = { checksum: this.#checksum, checksums, size: this.#sectorSize };
@@ -52,6 +62,42 @@ export class DataReader {
       if (failure !== undefined) await recovery.afterFailure(piece, failure);
       else if (checksums !== undefined) await recovery.afterRead(piece);
     }
+  }
+
+  /**
+   * Fills `target` without waiting, from the best mirrors. Where the host can't, or has lately been slow, or anything is
+   * wrong, nothing is said of `target`: `read` will find out what it is.
+   *
+   * @returns Whether `target` has what it should.
+   */
+  readNow(logical: number, target: Uint8Array, checksums: SectorChecksums | undefined): boolean {
+    if (checksums !== undefined) this.#checkAligned(logical, target, checksums);
+    if (checksums?.present !== undefined || target.byteLength > AT_ONCE_BYTES) return false;
+    if (this.#readsToLeave > 0) {
+      this.#readsToLeave--;
+      return false;
+    }
+    try {
+      if (!this.#readAtOnce(this.#split(logical, target, checksums !== undefined))) return false;
+    } catch (error) {
+      if (!(error instanceof BtrfsError)) throw error;
+      return false;
+    }
+    return checksums === undefined || this.#checksum.findBadSector(target, this.#sectorSize, checksums.values) < 0;
+  }
+
+  #readAtOnce(pieces: readonly Piece[]): boolean {
+    for (const { mirrors, target } of pieces) {
+      const [mirror] = mirrors;
+      if (mirror?.kind !== "stored") return false;
+      const source = this.#mirrors.devices.get(mirror.devid)?.source;
+      if (source?.readSync === undefined) return false;
+      const begun = performance.now();
+      source.readSync(mirror.physical, target);
+      const patience = PATIENCE_MS + target.byteLength / CACHED_BYTES_A_MS;
+      if (performance.now() - begun > patience) this.#readsToLeave = READS_AFTER_WAITING;
+    }
+    return true;
   }
 
   #checkAligned(logical: number, target: Uint8Array, checksums: SectorChecksums): void {

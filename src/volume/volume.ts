@@ -135,6 +135,13 @@ export class Volume implements LogicalSource {
   }
 
   /**
+   * As `readData`, without waiting, where the data is good and the host has it at hand; `false` says nothing of `target`.
+   */
+  readDataNow(logical: number, target: Uint8Array, checksums: SectorChecksums | undefined): boolean {
+    return this.#data.readNow(logical, target, checksums);
+  }
+
+  /**
    * Every way to read a logical range that lies within one stripe: stored copies, missing ones too, then rebuilt ones.
    *
    * @throws {CorruptError} when no chunk has the range or it crosses stripes.
