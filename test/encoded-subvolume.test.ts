@@ -58,24 +58,21 @@ const sorted = (files: Files): Files => new Map([...files].sort(([a], [b]) => Nu
 /** The same bytes for who waits only, as a browser's file is. */
 const waiting = ({ name, size, read }: ByteSource): ByteSource => ({ name, size, read });
 
-test.for(imageFixtures())(
-  "$name: the extents of each subvolume are those of its files",
-  async ({ name, devices }) => {
-    const sources = () => Array.from({ length: devices }, (_, index) => imageSource(name, index + 1));
-    for (const given of [sources(), sources().map(waiting)]) {
-      const filesystem = await openFilesystem(given);
-      let count = 0;
-      for (const { id } of await filesystem.subvolumes()) {
-        const top = await (await filesystem.subvolume(id)).root();
-        const [tree, path] = [await byTree(top), await byPath(top)];
-        expect([...tree.keys()]).toEqual([...sorted(path).keys()]);
-        for (const [number, extents] of tree) expect(extents).toEqual(path.get(number));
-        count += tree.size;
-      }
-      expect(count).toBeGreaterThan(2);
+test.for(imageFixtures())("$name: the extents of each subvolume are those of its files", async ({ name, devices }) => {
+  const sources = () => Array.from({ length: devices }, (_, index) => imageSource(name, index + 1));
+  for (const given of [sources(), sources().map(waiting)]) {
+    const filesystem = await openFilesystem(given);
+    let count = 0;
+    for (const { id } of await filesystem.subvolumes()) {
+      const top = await (await filesystem.subvolume(id)).root();
+      const [tree, path] = [await byTree(top), await byPath(top)];
+      expect([...tree.keys()]).toEqual([...sorted(path).keys()]);
+      for (const [number, extents] of tree) expect(extents).toEqual(path.get(number));
+      count += tree.size;
     }
-  },
-);
+    expect(count).toBeGreaterThan(2);
+  }
+});
 
 /** With what an overlay lacks: reads at once. */
 async function inMemory(image: EditedImage): Promise<ByteSource> {
