@@ -26,8 +26,8 @@ export function toSafe(value: bigint, what = "value"): number {
 
 /** Writes a number of at most 2^53 - 1 as a u64. */
 export function writeSafe(view: DataView, at: number, value: number): void {
-  view.setUint32(at, value % TWO_32, true);
-  view.setUint32(at + 4, Math.floor(value / TWO_32), true);
+  view.setUint32(at, value >>> 0, true);
+  view.setUint32(at + 4, value < TWO_32 ? 0 : Math.floor(value / TWO_32), true);
 }
 
 /** Orders two u64 fields in place: negative, zero or positive, as `sort` wants it. */

@@ -1,4 +1,5 @@
 import { struct, u8, u64 } from "../bytes/struct.ts";
+import { writeSafe } from "../bytes/u64.ts";
 import { keyTypeName } from "./key-type.ts";
 import { objectidName } from "./objectid.ts";
 
@@ -52,6 +53,13 @@ export function encodeKey(key: Key, view: DataView, at: number): void {
   view.setBigUint64(at, key.objectid, true);
   view.setUint8(at + TYPE_AT, key.type);
   view.setBigUint64(at + OFFSET_AT, key.offset, true);
+}
+
+/** The same for numbers of at most 2^53 - 1, without bigints. */
+export function writeKey(view: DataView, objectid: number, type: number, offset: number): void {
+  writeSafe(view, 0, objectid);
+  view.setUint8(TYPE_AT, type);
+  writeSafe(view, OFFSET_AT, offset);
 }
 
 /** Keys share buffers: a search packs one, and an `ArrayBuffer` for each would cost more than the search. */

@@ -46,14 +46,19 @@ export class Clones {
     for (const candidate of this.#candidates) this.#byId.set(candidate.snapshot.id, candidate);
   }
 
-  async find(item: FileItem): Promise<CloneSource | undefined> {
+  /** A promise only where it has to be waited for. */
+  find(item: FileItem): CloneSource | undefined | Promise<CloneSource | undefined> {
     const state = this.#state;
     if (this.#refs === undefined || item.diskBytenr === 0 || item.start >= state.size) return undefined;
     const wanted = Math.min(item.end, state.size) - item.start;
     for (const candidate of this.#candidates) candidate.length = 0;
     const offer = (root: bigint, ino: number, offset: number, length: number): boolean =>
       this.#offer(item, wanted, root, ino, offset, length);
-    await this.#refs.walk(item, state.ino, offer);
+    const waiting = this.#refs.walk(item, state.ino, offer);
+    return waiting === undefined ? this.#best(wanted) : waiting.then(() => this.#best(wanted));
+  }
+
+  #best(wanted: number): CloneSource | undefined {
     let best: Candidate | undefined;
     for (const candidate of this.#candidates) {
       if (candidate.length <= (best?.length ?? 0)) continue;
@@ -176,6 +181,6 @@ export class Clones {
     out.number("cloneCtransid", Number(snapshot.ctransid));
     out.path("clonePath", clonePath);
     out.number("cloneOffset", source);
-    await out.end();
+    out.end();
   }
 }

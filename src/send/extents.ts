@@ -11,12 +11,18 @@ import { INODE_NODATASUM } from "../format/inode.ts";
 import { keyOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import { keyAt, type Leaf } from "../format/node.ts";
-import type { Clones } from "./clones.ts";
+import type { CloneSource, Clones } from "./clones.ts";
 import type { FileData } from "./file-data.ts";
 import { type FileItem, readFileItem } from "./file-item.ts";
 import { fileItems, isFileItem } from "./file-items.ts";
 import type { Paths } from "./paths.ts";
+import type { InodeFacts } from "./snapshot.ts";
 import type { SendState } from "./state.ts";
+
+/** Commands of one extent that are written before there may be a wait. */
+const AT_ONCE = 16;
+
+const NOTHING = new Uint8Array(0);
 
 /** `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_KEEP_SIZE`. */
 const PUNCH_HOLE = 3;
@@ -55,75 +61,108 @@ export class Extents {
     this.#lastEnd = undefined;
   }
 
-  /** An item that is new or changed. */
-  async send(leaf: Leaf, slot: number): Promise<void> {
+  /** An item that is new or changed. A promise only where it has to be waited for. */
+  send(leaf: Leaf, slot: number): void | Promise<void> {
     const state = this.#state;
     if (state.isSymlink) return;
     const item = readFileItem(leaf, slot, this.#options.sectorSize);
-    if (state.right !== undefined && !state.isNew) {
-      if (!(await this.#isUnchanged(item))) await this.#sendItem(item);
-      await this.#sendHoleBefore(item);
-    } else if (item.type === FILE_EXTENT_INLINE || (item.type === FILE_EXTENT_REG && item.diskBytenr !== 0)) {
-      await this.#sendItem(item);
+    if (state.right !== undefined && !state.isNew) return this.#sendChanged(item);
+    if (item.type === FILE_EXTENT_INLINE || (item.type === FILE_EXTENT_REG && item.diskBytenr !== 0)) {
+      return this.#sendItem(item);
     }
+  }
+
+  async #sendChanged(item: FileItem): Promise<void> {
+    if (!(await this.#isUnchanged(item))) await this.#sendItem(item);
+    await this.#sendHoleBefore(item);
   }
 
   /** An item that both snapshots have: only the hole in front of it may be new. */
-  async pass(leaf: Leaf, slot: number): Promise<void> {
-    if (this.#sendsHoles && readSafe(leaf.view, keyAt(leaf, slot)) === this.#state.ino) {
-      await this.#sendHoleBefore(readFileItem(leaf, slot, this.#options.sectorSize));
-    }
+  pass(leaf: Leaf, slot: number): Promise<void> | undefined {
+    if (!this.#sendsHoles || readSafe(leaf.view, keyAt(leaf, slot)) !== this.#state.ino) return undefined;
+    return this.#sendHoleBefore(readFileItem(leaf, slot, this.#options.sectorSize));
   }
 
-  async #sendItem(item: FileItem): Promise<void> {
+  #sendItem(item: FileItem): void | Promise<void> {
+    const found = this.#clones.find(item);
+    if (found instanceof Promise) return found.then((source) => this.#sendFrom(source, item));
+    return this.#sendFrom(found, item);
+  }
+
+  #sendFrom(found: CloneSource | undefined, item: FileItem): void | Promise<void> {
     const state = this.#state;
-    const { sectorSize } = this.#options;
-    const found = await this.#clones.find(item);
     const { start } = item;
     const end = Math.min(item.end, state.size);
     if (start >= end) return;
-    if (found !== undefined) {
-      let canClone = end % sectorSize === 0;
-      if (!canClone && end === state.size) {
-        const source = await found.snapshot.getInode(found.ino);
-        canClone = found.offset + (end - start) === source.size;
-        if (canClone && state.right !== undefined) await this.truncate(start);
-      }
-      if (canClone) {
-        await this.#clones.send(found, item, start, end - start, (at, length) => this.#sendData(item, at, length));
+    const sent = found === undefined ? this.#sendData(item, start, end - start) : this.#sendClone(found, item, end);
+    if (sent === undefined) state.writeEnd = end;
+    else {
+      return sent.then(() => {
         state.writeEnd = end;
-        return;
-      }
+      });
     }
-    await this.#sendData(item, start, end - start);
-    state.writeEnd = end;
   }
 
-  async #sendData(item: FileItem, offset: number, length: number): Promise<void> {
-    const { noData, compressed, chunkBytes } = this.#options;
-    if (noData) return this.#updateExtent(offset, length);
-    if (compressed && item.compression !== COMPRESS_NONE) {
-      const stored = item.inline?.byteLength ?? item.diskNumBytes;
-      if (stored <= length) return this.#encodedWrite(item, offset, length);
+  async #sendClone(found: CloneSource, item: FileItem, end: number): Promise<void> {
+    const state = this.#state;
+    const { sectorSize } = this.#options;
+    const { start } = item;
+    let canClone = end % sectorSize === 0;
+    if (!canClone && end === state.size) {
+      const source = await found.snapshot.getInode(found.ino);
+      canClone = found.offset + (end - start) === source.size;
+      if (canClone && state.right !== undefined) await this.truncate(start);
     }
-    const hasChecksums = await this.#hasChecksums();
+    if (!canClone) await this.#sendData(item, start, end - start);
+    else
+      await this.#clones.send(found, item, start, end - start, async (at, length) => this.#sendData(item, at, length));
+  }
+
+  #sendData(item: FileItem, offset: number, length: number): void | Promise<void> {
+    const { noData, chunkBytes } = this.#options;
+    if (noData) return this.#updateExtent(offset, length);
+    const { keptPath: path, left, ino } = this.#state;
+    const facts = left.inodeNow(ino);
+    if (path === undefined || facts === undefined || facts === null || length > AT_ONCE * chunkBytes) {
+      return this.#sendWaiting(item, offset, length);
+    }
+    const verified = hasChecksums(facts);
+    if (this.#isEncoded(item, length)) this.#encodedWrite(item, offset, length, path, verified);
+    else this.#writePlain(item, offset, length, path, verified);
+  }
+
+  async #sendWaiting(item: FileItem, offset: number, length: number): Promise<void> {
+    const { left, ino, out } = this.#state;
+    const verified = hasChecksums(await left.getInode(ino));
     const path = await this.#paths.current();
-    const { out } = this.#state;
+    if (this.#isEncoded(item, length)) return this.#encodedWrite(item, offset, length, path, verified);
+    const step = AT_ONCE * this.#options.chunkBytes;
+    for (let at = offset; at < offset + length; at += step) {
+      this.#writePlain(item, at, Math.min(step, offset + length - at), path, verified);
+      if (out.isFull) await out.drain();
+    }
+  }
+
+  #isEncoded(item: FileItem, length: number): boolean {
+    if (!this.#options.compressed || item.compression === COMPRESS_NONE) return false;
+    return (item.inline?.byteLength ?? item.diskNumBytes) <= length;
+  }
+
+  #writePlain(item: FileItem, offset: number, length: number, path: Uint8Array, verified: boolean): void {
+    const { out, ino } = this.#state;
+    const { chunkBytes } = this.#options;
     for (let at = offset; at < offset + length; at += chunkBytes) {
       const size = Math.min(chunkBytes, offset + length - at);
       out.begin("write");
       out.path("path", path);
       out.number("fileOffset", at);
-      const room = out.data(size, this.#data.slack);
-      if (room !== undefined) await this.#data.readPlain(item, at, size, room, hasChecksums);
-      const waiting = out.end();
-      if (waiting !== undefined) await waiting;
+      this.#data.plain(item, at, size, ino, verified);
+      out.end();
     }
   }
 
-  async #encodedWrite(item: FileItem, offset: number, length: number): Promise<void> {
-    const { out } = this.#state;
-    const path = await this.#paths.current();
+  #encodedWrite(item: FileItem, offset: number, length: number, path: Uint8Array, verified: boolean): void {
+    const { out, ino } = this.#state;
     const { inline, start, ramBytes } = item;
     if (inline === undefined) this.#data.check(item);
     const end = inline === undefined ? item.end : start + ramBytes;
@@ -134,19 +173,9 @@ export class Extents {
     out.number("unencodedLen", ramBytes);
     out.number("unencodedOffset", offset - start + item.offset);
     out.number("compression", encodedCompression(item.compression, this.#options.sectorSize));
-    if (inline !== undefined) out.data(inline.byteLength)?.set(inline);
-    else {
-      out.number("encryption", 0);
-      const room = out.data(item.diskNumBytes);
-      if (room !== undefined) await this.#data.readStored(item, room, await this.#hasChecksums());
-    }
-    const waiting = out.end();
-    if (waiting !== undefined) await waiting;
-  }
-
-  async #hasChecksums(): Promise<boolean> {
-    const { left, ino } = this.#state;
-    return ((await left.getInode(ino)).flagsLow & INODE_NODATASUM) === 0;
+    if (inline === undefined) out.number("encryption", 0);
+    this.#data.stored(item, ino, verified);
+    out.end();
   }
 
   async #updateExtent(offset: number, length: number): Promise<void> {
@@ -156,7 +185,7 @@ export class Extents {
     out.path("path", path);
     out.number("fileOffset", offset);
     out.number("size", length);
-    await out.end();
+    out.end();
   }
 
   async truncate(size: number): Promise<void> {
@@ -165,7 +194,7 @@ export class Extents {
     out.begin("truncate");
     out.path("path", path);
     out.number("size", size);
-    await out.end();
+    out.end();
   }
 
   /** Holes matter where the receiver may have something else. */
@@ -214,7 +243,7 @@ export class Extents {
       out.number("fallocateMode", PUNCH_HOLE);
       out.number("fileOffset", start);
       out.number("size", end - start);
-      await out.end();
+      out.end();
       return;
     }
     if (start >= state.size) return;
@@ -226,9 +255,9 @@ export class Extents {
       out.begin("write");
       out.path("path", path);
       out.number("fileOffset", at);
-      out.data(size)?.fill(0);
-      const waiting = out.end();
-      if (waiting !== undefined) await waiting;
+      out.data(NOTHING, size);
+      out.end();
+      if (out.isFull) await out.drain();
     }
     state.writeEnd = stop;
   }
@@ -265,6 +294,10 @@ export class Extents {
     }
     return reached === undefined ? isHole : reached >= end;
   }
+}
+
+function hasChecksums({ flagsLow }: InodeFacts): boolean {
+  return (flagsLow & INODE_NODATASUM) === 0;
 }
 
 function encodedCompression(compression: number, sectorSize: number): number {

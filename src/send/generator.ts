@@ -12,6 +12,7 @@ import { type DataOptions, Extents } from "./extents.ts";
 import { FileData } from "./file-data.ts";
 import { Moves } from "./moves.ts";
 import { Names } from "./names.ts";
+import { NewInodes } from "./new-inodes.ts";
 import type { CommandOutput } from "./output.ts";
 import { Paths } from "./paths.ts";
 import { decodeFacts, type InodeFacts, namesIn, type Snapshot } from "./snapshot.ts";
@@ -39,8 +40,7 @@ export class Generator {
   readonly #extents: Extents;
   readonly #xattrs: Xattrs;
   readonly #options: GeneratorOptions;
-  /** Full sends see every item: without one, there is no use in looking for a capability. */
-  #hasXattrs = false;
+  readonly #newInodes: NewInodes;
 
   /** @param roots What may be cloned from; `left` among them. */
   constructor(
@@ -63,11 +63,14 @@ export class Generator {
     const refs = blocks && new BackRefs(blocks, new Set(roots.map(({ id }) => id)), sectorSize);
     const clones = new Clones(state, this.#paths, roots, sectorSize, refs);
     const data = { ...options, sectorSize, chunkBytes: out.version >= 2 ? 131_072 : 49_152 };
-    this.#extents = new Extents(state, this.#paths, new FileData(source), data, clones);
+    this.#extents = new Extents(state, this.#paths, new FileData(source, out), data, clones);
+    const parts = { paths: this.#paths, times: this.#times, names: this.#names, extents: this.#extents };
+    this.#newInodes = new NewInodes(state, parts, (ino, facts) => this.#begin(ino, facts), options.onInode);
   }
 
   async run(): Promise<void> {
     const { left, right } = this.#state;
+    await this.#paths.open();
     if (right === undefined) await this.#walk(left);
     else {
       await compareTrees(left.tree as BlockTree, right.tree as BlockTree, (...item) => this.#onItem(...item));
@@ -77,10 +80,12 @@ export class Generator {
   }
 
   async #walk({ tree }: Snapshot): Promise<void> {
+    const { out } = this.#state;
     for await (const { leaf, first, last } of tree.leaves({ first: keyOf(BigInt(ROOT_INODE), INODE_ITEM, 0n) })) {
       for (let slot = first; slot < last; slot++) {
         const waiting = this.#onItem(NEW, leaf, slot, undefined, 0);
         if (waiting !== undefined) await waiting;
+        if (out.isFull) await out.drain();
       }
     }
   }
@@ -109,6 +114,10 @@ export class Generator {
     }
     const isWanted = type <= XATTR_ITEM || type === EXTENT_DATA;
     if (!isWanted && ino === this.#state.ino && !this.#hasNames && !this.#times.isFull) return undefined;
+    if (this.#state.right === undefined) {
+      const taken = this.#newInodes.take(ino, type, leaf, slot);
+      if (taken !== false) return taken === true ? undefined : taken;
+    }
     return this.#onChange(result, ino, type, left, leftSlot, right, rightSlot);
   }
 
@@ -145,6 +154,7 @@ export class Generator {
     rightSlot: number,
   ): Promise<void> {
     const state = this.#state;
+    if (state.out.isFull) await state.out.drain();
     await this.#finish(ino, type, false);
     if (type === INODE_ITEM) {
       this.#options.signal?.throwIfAborted();
@@ -160,7 +170,8 @@ export class Generator {
     if (type === EXTENT_DATA) {
       // Relocation and deduplication change extents of inodes that did not change.
       if (ino !== state.ino || state.isReplaced || state.isDeleted || result === GONE) return;
-      return this.#extents.send(left!, leftSlot);
+      await this.#extents.send(left!, leftSlot);
+      return;
     }
     const isName = type === INODE_REF || type === INODE_EXTREF;
     if (!isName && type !== XATTR_ITEM) return;
@@ -174,7 +185,7 @@ export class Generator {
       if (left !== undefined) await this.#addNames(left, leftSlot, false);
       if (right !== undefined) await this.#addNames(right, rightSlot, true);
     } else if (!state.isDeleted) {
-      this.#hasXattrs = true;
+      this.#state.hasXattrs = true;
       if (result === NEW) await this.#xattrs.sendNew(left!, leftSlot);
       else if (result === GONE) await this.#xattrs.sendGone(right!, rightSlot);
       else await this.#xattrs.sendChanged(left!, leftSlot, right!, rightSlot);
@@ -190,14 +201,7 @@ export class Generator {
 
   async #startInode(ino: number, after: InodeFacts | undefined, before: InodeFacts | undefined): Promise<void> {
     const state = this.#state;
-    state.ino = ino;
-    state.progress = ino;
-    state.isReplaced = false;
-    state.isIgnored = false;
-    state.writeEnd = 0;
-    state.keptPath = undefined;
-    this.#extents.startInode();
-    this.#hasXattrs = false;
+    this.#startNumber(ino);
     if (after !== undefined && before !== undefined) {
       if (after.nlink === 0 && before.nlink === 0) state.isIgnored = true;
       else if (after.nlink === 0 || before.nlink === 0) state.isReplaced = true;
@@ -213,6 +217,25 @@ export class Generator {
       }
     } else if (before!.nlink === 0) state.isIgnored = true;
     else this.#take(before!, false, true);
+  }
+
+  #startNumber(ino: number): void {
+    const state = this.#state;
+    state.ino = ino;
+    state.progress = ino;
+    state.isReplaced = false;
+    state.isIgnored = false;
+    state.writeEnd = 0;
+    state.keptPath = undefined;
+    state.hasXattrs = false;
+    this.#extents.startInode();
+  }
+
+  /** Makes a new inode, that has names, the current one. */
+  #begin(ino: number, facts: InodeFacts): void {
+    this.#options.signal?.throwIfAborted();
+    this.#startNumber(ino);
+    this.#take(facts, true, false);
   }
 
   #take(facts: InodeFacts, isNew: boolean, isDeleted: boolean): void {
@@ -273,7 +296,7 @@ export class Generator {
         await this.#fileattr(after);
       }
     }
-    if (right !== undefined || this.#hasXattrs) await this.#xattrs.sendCapability();
+    if (right !== undefined || this.#state.hasXattrs) await this.#xattrs.sendCapability();
     if (!this.#moves.isWaiting(ino)) {
       await this.#moves.release();
       state.progress = ino + 1;
@@ -299,8 +322,7 @@ export class Generator {
     out.path("path", path);
     out.number("uid", uid);
     out.number("gid", gid);
-    const waiting = out.end();
-    if (waiting !== undefined) await waiting;
+    out.end();
   }
 
   async #chmod({ mode }: InodeFacts): Promise<void> {
@@ -309,8 +331,7 @@ export class Generator {
     out.begin("chmod");
     out.path("path", path);
     out.number("mode", mode & PERMISSIONS);
-    const waiting = out.end();
-    if (waiting !== undefined) await waiting;
+    out.end();
   }
 
   async #fileattr({ item }: InodeFacts): Promise<void> {
@@ -320,6 +341,6 @@ export class Generator {
     out.begin("fileattr");
     out.path("path", path);
     out.copy("fileattr", item, FLAGS_AT, 8);
-    await out.end();
+    out.end();
   }
 }

@@ -7,15 +7,18 @@ import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts
 import { EXTENT_TREE_OBJECTID, FS_TREE_OBJECTID, isSubvolumeId } from "../format/objectid.ts";
 import { decodeRootItem, decodeRootRef, ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
+import type { SectorChecksums } from "../volume/checksum-tree.ts";
 import type { Volume } from "../volume/volume.ts";
+import type { ChunkFiller, Piece } from "./chunk.ts";
+import { DataFiller } from "./fill.ts";
 import { Snapshot } from "./snapshot.ts";
-import type { BlockSource, SendSource } from "./source.ts";
+import type { BlockSource, DataSource, SendSource } from "./source.ts";
 
 /** Trees of other subvolumes that back references led to. */
 const MAX_TREES = 64;
 
 /** Snapshots of an image, to send. */
-export class ImageSource implements SendSource {
+export class ImageSource implements SendSource, DataSource {
   readonly #volume: Volume;
   readonly blocks: BlockSource;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
@@ -27,6 +30,7 @@ export class ImageSource implements SendSource {
     this.blocks = {
       extentTree: () => (this.#extentTree ??= volume.openTree(EXTENT_TREE_OBJECTID)),
       findTree: (id) => this.#findTree(id),
+      blockNow: (logical, level, generation) => this.#blockNow(logical, level, generation),
       readBlock: (logical, level, generation) => this.#readBlock(logical, level, generation),
     };
   }
@@ -80,11 +84,42 @@ export class ImageSource implements SendSource {
     return this.#codecs;
   }
 
-  async readStored(logical: number, target: Uint8Array, hasChecksums: boolean): Promise<void> {
-    if (!hasChecksums) return this.#volume.readData(logical, target);
-    const found = this.#volume.readChecksums(logical, target.byteLength);
-    const checksums = found instanceof Promise ? await found : found;
-    await this.#volume.readData(logical, target, { checksums });
+  filler(): ChunkFiller {
+    return new DataFiller(this);
+  }
+
+  readStored({ diskBytenr, hasChecksums }: Piece, from: number, target: Uint8Array): void | Promise<void> {
+    const logical = diskBytenr + from;
+    if (hasChecksums === 0) return this.#volume.readData(logical, target);
+    const checksums = this.#volume.readChecksums(logical, target.byteLength);
+    if (checksums instanceof Promise) return this.#readWaiting(checksums, logical, target);
+    if (this.#readGood(checksums, logical, target)) return;
+    return this.#volume.readData(logical, target, { checksums });
+  }
+
+  async #readWaiting(reading: Promise<SectorChecksums>, logical: number, target: Uint8Array): Promise<void> {
+    const checksums = await reading;
+    if (!this.#readGood(checksums, logical, target)) await this.#volume.readData(logical, target, { checksums });
+  }
+
+  /** Reads the first copy, without waiting. False when it is not good, or that can't be told. */
+  #readGood({ values, present }: SectorChecksums, logical: number, target: Uint8Array): boolean {
+    if (present !== undefined) return false;
+    const { devices, checksum, sectorSize } = this.#volume;
+    try {
+      for (let at = 0; at < target.byteLength; ) {
+        const length = Math.min(this.#volume.contiguousAt(logical + at), target.byteLength - at);
+        const copy = this.#volume.copiesOf(logical + at, length)[0];
+        const source = copy?.kind === "stored" ? devices.get(copy.devid)?.source : undefined;
+        if (source?.readSync === undefined) return false;
+        source.readSync(copy!.physical, target.subarray(at, at + length));
+        at += length;
+      }
+    } catch (error) {
+      if (error instanceof BtrfsError) return false;
+      throw error;
+    }
+    return checksum.findBadSector(target, sectorSize, values) === -1;
   }
 
   isData(logical: number, length: number): boolean {
@@ -108,7 +143,12 @@ export class ImageSource implements SendSource {
   }
 
   async #readBlock(logical: number, level: number, generation: number): Promise<NodeBlock> {
+    const now = this.#blockNow(logical, level, generation);
+    return now ?? (await this.#volume.readNode(logical, { level, generation, owner: 0n }));
+  }
+
+  #blockNow(logical: number, level: number, generation: number): NodeBlock | undefined {
     const expect = { level, generation, owner: 0n };
-    return this.#volume.cached(logical, expect) ?? (await this.#volume.readNode(logical, expect));
+    return this.#volume.cached(logical, expect) ?? this.#volume.readNow(logical, expect);
   }
 }

@@ -69,7 +69,7 @@ export class LeafRoots {
     if (extent === undefined) {
       throw new CorruptError("Cannot find tree block: nothing in the extent tree has its address", { logical });
     }
-    if (extent.refs > BigInt(MAX_REFS)) return [];
+    if (extent.refs > MAX_REFS) return [];
     const roots: bigint[] = [];
     const shared: bigint[] = [];
     for (const ref of extent.all) {

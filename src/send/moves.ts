@@ -163,7 +163,7 @@ export class Moves {
     out.begin("rename");
     out.path("path", from);
     out.path("pathTo", to);
-    await out.end();
+    out.end();
     if (waiting.removal !== undefined) await this.#removeAfter(waiting.removal);
     this.#times.touch(move.ino, move.generation);
     for (const { dir, dirGeneration } of move.dirs) {
@@ -179,7 +179,7 @@ export class Moves {
     const path = await this.#paths.of(dir, generation);
     out.begin("rmdir");
     out.path("path", path);
-    await out.end();
+    out.end();
   }
 
   /** The inode to wait for, when a directory would be moved into itself as things stand. */

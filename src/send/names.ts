@@ -25,6 +25,11 @@ export class Names {
     this.#times = times;
   }
 
+  /** Whether a directory was made before its turn, which has not come yet. */
+  get hasMade(): boolean {
+    return this.#made.size > 0;
+  }
+
   /** A name that the sent snapshot has. */
   async addNew(dir: number, name: Uint8Array): Promise<void> {
     const state = this.#state;
@@ -90,7 +95,7 @@ export class Names {
       out.number("rdev", streamDevice(rdev));
       out.number("mode", mode);
     }
-    await out.end();
+    out.end();
   }
 
   /** Makes the gathered names be. @returns Whether the current inode, a directory, has to wait with its move. */
@@ -182,7 +187,7 @@ export class Names {
     out.begin("link");
     out.path("path", name.path);
     out.path("pathLink", position.path);
-    await out.end();
+    out.end();
   }
 
   async #removeCurrent(position: Position): Promise<void> {
@@ -241,7 +246,7 @@ export class Names {
     const { out } = this.#state;
     out.begin(command);
     out.path("path", path);
-    await out.end();
+    out.end();
   }
 
   async #rename(from: Uint8Array, to: Uint8Array): Promise<void> {
@@ -249,7 +254,7 @@ export class Names {
     out.begin("rename");
     out.path("path", from);
     out.path("pathTo", to);
-    await out.end();
+    out.end();
   }
 }
 

@@ -2,14 +2,10 @@ import { writeSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
 import { ATTRIBUTES, type AttributeField } from "../stream/attributes.ts";
 import { COMMANDS, type CommandName } from "../stream/commands.ts";
-import { commandCrc } from "../stream/crc.ts";
 import { MAX_PATH_BYTES } from "../stream/encode.ts";
-import { type ByteSink, ChunkBuffer } from "../stream/output.ts";
 import { BARE_DATA_VERSION, COMMAND_HEADER_BYTES, STREAM_HEADER_BYTES, STREAM_MAGIC } from "../stream/wire.ts";
-
-/** How much may be written here before the sink is waited for, in bytes. */
-const DRAIN_BYTES = 1024 * 1024;
-const CHUNK_BYTES = 256 * 1024;
+import { Chunk, type Piece } from "./chunk.ts";
+import { CHUNK_BYTES, type ChunkQueue } from "./chunk-queue.ts";
 
 /** Commands and bytes of one kind. */
 export interface CommandCount {
@@ -32,17 +28,19 @@ export class CommandOutput {
   readonly counts = new Map<CommandName, CommandCount>();
   /** Bytes of the stream so far. */
   position = 0;
-  readonly #out: ChunkBuffer;
+  readonly #queue: ChunkQueue | undefined;
+  #out: Chunk;
   #command: CommandName = "end";
   #start = 0;
   /** Data bytes that were counted but not written. */
   #absent = 0;
-  #drainedAt = 0;
 
-  constructor(sink: ByteSink | undefined, version: number) {
+  /** @param queue Takes the stream; absent where only counting is wanted. */
+  constructor(queue: ChunkQueue | undefined, version: number) {
     this.version = version;
-    this.countsOnly = sink === undefined;
-    this.#out = new ChunkBuffer(sink ?? { write: () => {} }, CHUNK_BYTES);
+    this.countsOnly = queue === undefined;
+    this.#queue = queue;
+    this.#out = queue?.empty() ?? new Chunk(new Uint8Array(0));
   }
 
   streamHeader(): void {
@@ -50,7 +48,10 @@ export class CommandOutput {
     out.reserve(STREAM_HEADER_BYTES);
     out.bytes.set(STREAM_MAGIC, out.used);
     out.view.setUint32(out.used + STREAM_MAGIC.byteLength, this.version, true);
-    if (!this.countsOnly) out.used += STREAM_HEADER_BYTES;
+    if (!this.countsOnly) {
+      out.used += STREAM_HEADER_BYTES;
+      out.firstCommand = out.used;
+    }
     this.position += STREAM_HEADER_BYTES;
   }
 
@@ -107,14 +108,31 @@ export class CommandOutput {
     out.used += 4 + size;
   }
 
-  /**
-   * Room for DATA, which comes last: to be filled before `end`. It has `slack` more bytes behind it, for reads of whole
-   * sectors. Absent where only counting is wanted.
-   */
-  data(length: number, slack = 0): Uint8Array | undefined {
+  /** DATA, which comes last, as bytes that are at hand: `length` of them, zeros behind those of `value`. */
+  data(value: Uint8Array, length = value.byteLength): void {
+    const room = this.#room(length);
+    if (room === undefined) return;
+    room.set(value.byteLength > length ? value.subarray(0, length) : value);
+    room.fill(0, Math.min(value.byteLength, length));
+  }
+
+  /** DATA that is put in later. `piece.at` is set here. @param stored Bytes of an inline extent. */
+  later(piece: Piece, stored?: Uint8Array): void {
+    const room = this.#room(piece.length);
+    if (room === undefined) return;
+    const out = this.#out;
+    piece.at = out.used - piece.length;
+    out.pieces.add(piece);
+    if (stored === undefined) return;
+    // Of a file that was cut short, more may be stored than is to be sent.
+    if (stored.byteLength <= room.byteLength) room.set(stored);
+    else out.inline.set(piece.at, stored.slice());
+  }
+
+  #room(length: number): Uint8Array | undefined {
     const out = this.#out;
     const isBare = this.version >= BARE_DATA_VERSION;
-    out.reserve(4 + (this.countsOnly ? 0 : length + slack));
+    out.reserve(4 + (this.countsOnly ? 0 : length));
     out.view.setUint16(out.used, ATTRIBUTES.data.number, true);
     if (!isBare) out.view.setUint16(out.used + 2, length, true);
     out.used += isBare ? 2 : 4;
@@ -122,13 +140,13 @@ export class CommandOutput {
       this.#absent = length;
       return undefined;
     }
-    const room = out.bytes.subarray(out.used, out.used + length + slack);
+    const room = out.bytes.subarray(out.used, out.used + length);
     out.used += length;
     return room;
   }
 
-  /** Completes the command. A promise where the sink has to be waited for. */
-  end(): Promise<void> | undefined {
+  /** Completes the command. */
+  end(): void {
     const out = this.#out;
     const start = this.#start;
     const length = out.used - start - COMMAND_HEADER_BYTES;
@@ -140,20 +158,34 @@ export class CommandOutput {
       count.commands++;
       count.bytes += size;
     }
-    if (this.countsOnly) {
+    if (this.#queue === undefined) {
       out.used = start;
-      return undefined;
+      return;
     }
     out.view.setUint32(start, length, true);
     out.view.setUint16(start + 4, COMMANDS[this.#command].number, true);
-    out.view.setUint32(start + 6, commandCrc(out.bytes, start, length), true);
-    out.boundary();
-    if (this.position - this.#drainedAt < DRAIN_BYTES) return undefined;
-    this.#drainedAt = this.position;
-    return out.drain();
+    out.view.setUint32(start + 6, 0, true);
+    if (out.used < CHUNK_BYTES) return;
+    this.#queue.push(out);
+    this.#out = this.#queue.empty();
   }
 
+  /** Whether to wait with `drain` before there is much more. */
+  get isFull(): boolean {
+    return this.#queue?.isFull === true;
+  }
+
+  async drain(): Promise<void> {
+    await this.#queue?.drain();
+  }
+
+  /** Gives everything to the sink, and waits until it has taken it. */
   async flush(): Promise<void> {
-    await this.#out.flush();
+    if (this.#queue === undefined) return;
+    if (this.#out.used > 0) {
+      this.#queue.push(this.#out);
+      this.#out = this.#queue.empty();
+    }
+    await this.#queue.flush();
   }
 }

@@ -28,6 +28,7 @@ const MAX_NAMES = 256;
 const MAX_DIRECTORIES = 4096;
 const EMPTY = new Uint8Array(0);
 const SLASH = 0x2f;
+const IN_ROOT = { path: EMPTY, until: Number.POSITIVE_INFINITY };
 
 /** Where inodes are at the receiver, as of now. */
 export class Paths {
@@ -37,6 +38,13 @@ export class Paths {
   readonly #state: SendState;
   readonly #names = new Map<string, NamedParent>();
   readonly #orphanNames = new Map<string, Uint8Array>();
+  #lastOrphan: { readonly ino: number; readonly generation: number; readonly name: Uint8Array } = {
+    ino: 0,
+    generation: 0,
+    name: EMPTY,
+  };
+  /** No name in the root directories looks like a temporary one. */
+  #areNamesFree = false;
   /** Full sends: path of a directory, good as long as the progress is not above `until`. */
   readonly #directories = new Map<number, { readonly path: Uint8Array; readonly until: number }>();
 
@@ -64,8 +72,26 @@ export class Paths {
     return join(await this.of(dir, dirGeneration), name);
   }
 
+  /** To be called once, before all else. */
+  async open(): Promise<void> {
+    const { left, right } = this.#state;
+    this.#areNamesFree =
+      !(await left.mayHaveTemporaryNames()) && (right === undefined || !(await right.mayHaveTemporaryNames()));
+  }
+
+  /** As `orphanName`; `undefined` when it has to be waited for. */
+  orphanNow(ino: number, generation: number): Uint8Array | undefined {
+    if (!this.#areNamesFree) return undefined;
+    if (this.#lastOrphan.ino !== ino || this.#lastOrphan.generation !== generation) {
+      this.#lastOrphan = { ino, generation, name: asciiBytes(`o${ino}-${generation}-0`) };
+    }
+    return this.#lastOrphan.name;
+  }
+
   /** Temporary name of an inode: no entry of either root directory has it. */
   async orphanName(ino: number, generation: number): Promise<Uint8Array> {
+    const now = this.orphanNow(ino, generation);
+    if (now !== undefined) return now;
     const key = keyOf(ino, generation);
     const kept = this.#orphanNames.get(key);
     if (kept !== undefined) return kept;
@@ -89,12 +115,38 @@ export class Paths {
     return this.waitingRemovals.size > 0 && this.waitingRemovals.has(keyOf(ino, generation));
   }
 
-  /** Without a parent, names only come: what a directory is called changes when it, or one above it, is processed. */
-  async #fullSend(ino: number, generation: number, depth: number): Promise<{ path: Uint8Array; until: number }> {
-    if (ino === ROOT_INODE) return { path: EMPTY, until: Number.POSITIVE_INFINITY };
+  /** Full sends: path of an inode other than the current one; `undefined` when it has to be waited for. */
+  fullNow(ino: number, generation: number): Uint8Array | undefined {
+    return this.#fullNow(ino, generation, 0)?.path;
+  }
+
+  #fullNow(ino: number, generation: number, depth: number): { path: Uint8Array; until: number } | undefined {
+    if (ino === ROOT_INODE) return IN_ROOT;
     const { progress, left } = this.#state;
     const kept = this.#directories.get(ino);
     if (kept !== undefined && progress <= kept.until) return kept;
+    if (ino >= progress) {
+      const path = this.orphanNow(ino, generation);
+      return path && this.#keepDirectory(ino, { path, until: ino });
+    }
+    if (depth > MAX_PATH_BYTES) return undefined;
+    const first = left.firstNameNow(ino);
+    const above = first && this.#fullNow(first.dir, first.dirGeneration, depth + 1);
+    if (first === undefined || first === null || above === undefined || above === null) return undefined;
+    return this.#keepDirectory(ino, { path: join(above.path, first.name), until: above.until });
+  }
+
+  #keepDirectory(ino: number, found: { path: Uint8Array; until: number }): { path: Uint8Array; until: number } {
+    if (this.#directories.size >= MAX_DIRECTORIES) this.#directories.clear();
+    this.#directories.set(ino, found);
+    return found;
+  }
+
+  /** Without a parent, names only come: what a directory is called changes when it, or one above it, is processed. */
+  async #fullSend(ino: number, generation: number, depth: number): Promise<{ path: Uint8Array; until: number }> {
+    const now = this.#fullNow(ino, generation, depth);
+    if (now !== undefined) return now;
+    const { progress, left } = this.#state;
     let found: { path: Uint8Array; until: number };
     if (ino >= progress) found = { path: await this.orphanName(ino, generation), until: ino };
     else {
@@ -103,9 +155,7 @@ export class Paths {
       const above = await this.#fullSend(dir, dirGeneration, depth + 1);
       found = { path: join(above.path, name), until: above.until };
     }
-    if (this.#directories.size >= MAX_DIRECTORIES) this.#directories.clear();
-    this.#directories.set(ino, found);
-    return found;
+    return this.#keepDirectory(ino, found);
   }
 
   async #climb(ino: number, generation: number): Promise<Uint8Array> {
@@ -189,7 +239,13 @@ export function checkDepth(depth: number, snapshot: Snapshot, ino: number): void
   throw new CorruptError("Cannot find path: the directories above it go round in a circle", snapshot.where(ino));
 }
 
-function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
+function asciiBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
+  return bytes;
+}
+
+export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
   if (directory.byteLength === 0) return name;
   const path = new Uint8Array(directory.byteLength + 1 + name.byteLength);
   path.set(directory);

@@ -1,5 +1,6 @@
 import type { CommandName } from "../stream/commands.ts";
 import type { ByteSink } from "../stream/output.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
 import { Generator } from "./generator.ts";
 import { type CommandCount, CommandOutput } from "./output.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -63,9 +64,9 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
   const roots = new Map([[left.id, left]]);
   if (right !== undefined) roots.set(right.id, right);
   for (const id of options.cloneSources ?? []) if (!roots.has(id)) roots.set(id, await open(id));
-  const out = new CommandOutput(sink, protocol);
+  const out = new CommandOutput(sink && new ChunkQueue(source.filler(), sink), protocol);
   if (!options.omitHeader) out.streamHeader();
-  await begin(out, left, right);
+  begin(out, left, right);
   const onInode = onProgress && ((inode: number) => onProgress({ bytes: out.position, inode }));
   const generator = new Generator(source, left, right, [...roots.values()], out, {
     compressed: compressedData,
@@ -76,13 +77,13 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
   await generator.run();
   if (!options.omitEnd) {
     out.begin("end");
-    await out.end();
+    out.end();
   }
   await out.flush();
   return { bytes: out.position, counts: out.counts };
 }
 
-async function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undefined): Promise<void> {
+function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undefined): void {
   out.begin(right === undefined ? "subvol" : "snapshot");
   out.path("path", left.name);
   out.bytes("uuid", left.uuid);
@@ -91,5 +92,5 @@ async function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undef
     out.bytes("cloneUuid", right.uuid);
     out.number("cloneCtransid", Number(right.ctransid));
   }
-  await out.end();
+  out.end();
 }

@@ -1,13 +1,15 @@
 import { equalBytes, viewOf } from "../bytes/bytes.ts";
+import { displayName } from "../bytes/display.ts";
 import { readSafe } from "../bytes/u64.ts";
 import { isZeroUuid } from "../bytes/uuid.ts";
-import { BtrfsError, CorruptError, type Where } from "../errors.ts";
-import { DirItem, dirEntryEnd } from "../format/dir-item.ts";
+import { CorruptError, type Where } from "../errors.ts";
+import { DirItem, decodeDirEntries, dirEntryEnd } from "../format/dir-item.ts";
 import { InodeItem } from "../format/inode.ts";
-import { decodeInodeExtrefs, decodeInodeRefs } from "../format/inode-ref.ts";
-import { comparePackedKeys, type Key, keyOf, MAX_U64, packKey } from "../format/key.ts";
+import { InodeExtref, InodeRef } from "../format/inode-ref.ts";
+import { comparePackedKeys, itemsOf, KEY_BYTES, type Key, keyOf, MAX_U64, packKey, writeKey } from "../format/key.ts";
 import { DIR_INDEX, DIR_ITEM, INODE_EXTREF, INODE_ITEM, INODE_REF, ROOT_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemSize, itemStart, itemWhere, keyAt, type Leaf, slotType } from "../format/node.ts";
+import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import { nameHash } from "../tree/hash.ts";
 import type { LeafSpan, Tree } from "../tree/source.ts";
 
@@ -44,6 +46,9 @@ export interface EntryTarget {
 }
 
 const ITEM = InodeItem.offsets;
+const ROOT = Number(FIRST_FREE_OBJECTID);
+/** Root directories up to this size are looked through once, in place of once for every new inode. */
+const MAX_ROOT_BYTES = 64 * 1024;
 /** Facts and names that are kept. */
 const MAX_KEPT = 2048;
 
@@ -58,6 +63,9 @@ export class Snapshot {
   readonly ctransid: bigint;
   readonly #inodes = new Map<number, InodeFacts | undefined>();
   readonly #names = new Map<number, FirstName | undefined>();
+  readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
+  /** Whether names in the root directory may look like temporary ones. */
+  #temporaryNames: Promise<boolean> | undefined;
 
   constructor(about: {
     readonly id: bigint;
@@ -80,10 +88,22 @@ export class Snapshot {
     return kept === undefined && !this.#inodes.has(ino) ? null : kept;
   }
 
-  /** The inode, also one without names; `undefined` when there is none. */
-  async findInode(ino: number): Promise<InodeFacts | undefined> {
+  /** The inode, also one without names; `undefined` when there is none. `null`, when that can't be told without waiting. */
+  inodeNow(ino: number): InodeFacts | undefined | null {
     const kept = this.keptInode(ino);
     if (kept !== null) return kept;
+    writeKey(this.#key, ino, INODE_ITEM, 0);
+    const span = this.tree.findNow(this.#key, "exact");
+    if (span === null) return null;
+    const facts = span && decodeFacts(span.leaf, span.first);
+    this.keepInode(ino, facts);
+    return facts;
+  }
+
+  /** The same, waiting where it has to. */
+  async findInode(ino: number): Promise<InodeFacts | undefined> {
+    const now = this.inodeNow(ino);
+    if (now !== null) return now;
     const span = await this.tree.find(keyOf(BigInt(ino), INODE_ITEM, 0n), "exact");
     const facts = span && decodeFacts(span.leaf, span.first);
     this.keepInode(ino, facts);
@@ -102,14 +122,34 @@ export class Snapshot {
     return facts;
   }
 
-  /** The first name in key order; `undefined` when there is none. */
-  async findFirstName(ino: number): Promise<FirstName | undefined> {
+  /** The first name in key order; `undefined` when there is none. `null`, when that can't be told without waiting. */
+  firstNameNow(ino: number): FirstName | undefined | null {
     const kept = this.#names.get(ino);
     if (kept !== undefined || this.#names.has(ino)) return kept;
-    const found = await this.#readFirstName(ino);
+    writeKey(this.#key, ino, INODE_REF, 0);
+    const span = this.tree.findNow(this.#key, "atOrBefore");
+    if (span === null || span === undefined) return null;
+    // Mostly, the inode's own item is right before its names.
+    const { leaf } = span;
+    const slot = span.first + 1;
+    const isName =
+      slot < leaf.count && slotType(leaf, slot) === INODE_REF && readSafe(leaf.view, keyAt(leaf, slot)) === ino;
+    const first = isName ? namesIn(leaf, slot)[0] : undefined;
+    const above = first && this.inodeNow(first.dir);
+    if (first === undefined || above === undefined || above === null) return null;
+    return this.#keepName(ino, { dir: first.dir, dirGeneration: above.generation, name: first.name.slice() });
+  }
+
+  /** The same, waiting where it has to. */
+  async findFirstName(ino: number): Promise<FirstName | undefined> {
+    const now = this.firstNameNow(ino);
+    return now === null ? this.#keepName(ino, await this.#readFirstName(ino)) : now;
+  }
+
+  #keepName(ino: number, name: FirstName | undefined): FirstName | undefined {
     if (this.#names.size >= MAX_KEPT) this.#names.clear();
-    this.#names.set(ino, found);
-    return found;
+    this.#names.set(ino, name);
+    return name;
   }
 
   /** @throws {CorruptError} when there is none. */
@@ -159,6 +199,25 @@ export class Snapshot {
     if (span === undefined) return undefined;
     const found = entryNamed(span.leaf, span.first, name);
     return found?.value;
+  }
+
+  /** Whether the root directory has names that look like temporary ones; told as true where it is too large to look. */
+  mayHaveTemporaryNames(): Promise<boolean> {
+    this.#temporaryNames ??= this.#findTemporaryNames();
+    return this.#temporaryNames;
+  }
+
+  async #findTemporaryNames(): Promise<boolean> {
+    // A directory's size is twice the length of its names.
+    if ((await this.getInode(ROOT)).size > MAX_ROOT_BYTES) return true;
+    for await (const { leaf, first, last } of this.tree.leaves(itemsOf(BigInt(ROOT), DIR_INDEX))) {
+      for (let slot = first; slot < last; slot++) {
+        for (const { name } of decodeDirEntries(itemBytes(leaf, slot), itemWhere(leaf, slot))) {
+          if (/^o\d+-\d+-\d+$/.test(displayName(name))) return true;
+        }
+      }
+    }
+    return false;
   }
 
   /** Entry of a directory with the greatest index. */
@@ -211,25 +270,35 @@ export function decodeFacts(leaf: Leaf, slot: number): InodeFacts {
   };
 }
 
-/** Names in an INODE_REF or INODE_EXTREF item; bytes of the leaf. */
-export function namesIn(leaf: Leaf, slot: number): { readonly dir: number; readonly name: Uint8Array }[] {
-  // Without slot and key: to put them into words costs more than to read the names.
-  const { where } = leaf;
-  const data = itemBytes(leaf, slot);
-  const names =
-    slotType(leaf, slot) === INODE_REF
-      ? decodeInodeRefs(data, leaf.view.getBigUint64(keyAt(leaf, slot) + 9, true), where)
-      : decodeInodeExtrefs(data, where);
-  return names.map(({ parent, name }) => ({ dir: toInode(parent, where), name }));
+/** A name of an inode; `name` is bytes of the leaf. */
+export interface LeafName {
+  readonly dir: number;
+  readonly name: Uint8Array;
 }
 
-function toInode(value: bigint, where: Where): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new BtrfsError("limit", `Cannot send inode ${value}: numbers up to ${Number.MAX_SAFE_INTEGER} can be`, {
-      where,
-    });
+const REF_BYTES = InodeRef.byteLength;
+const REF_LENGTH_AT = InodeRef.offsets.nameLen;
+const EXTREF_BYTES = InodeExtref.byteLength;
+const EXTREF_LENGTH_AT = InodeExtref.offsets.nameLen;
+
+/** Names in an INODE_REF or INODE_EXTREF item. @throws {CorruptError} when one does not end inside the item. */
+export function namesIn(leaf: Leaf, slot: number): LeafName[] {
+  const { view, bytes } = leaf;
+  const isRef = slotType(leaf, slot) === INODE_REF;
+  const fixed = isRef ? REF_BYTES : EXTREF_BYTES;
+  const names: LeafName[] = [];
+  let at = itemStart(leaf, slot);
+  for (const end = at + itemSize(leaf, slot); at < end; ) {
+    const nameAt = at + fixed;
+    const next =
+      nameAt < end ? nameAt + view.getUint16(at + (isRef ? REF_LENGTH_AT : EXTREF_LENGTH_AT), true) : end + 1;
+    if (next > end)
+      throw new CorruptError("Cannot read names: one does not end inside its item", itemWhere(leaf, slot));
+    const dir = readSafe(view, isRef ? keyAt(leaf, slot) + 9 : at, "inode number");
+    names.push({ dir, name: bytes.subarray(nameAt, next) });
+    at = next;
   }
-  return Number(value);
+  return names;
 }
 
 function entryStart(leaf: Leaf, slot: number): number {

@@ -1,7 +1,21 @@
 import type { Codecs } from "#codec";
 import type { NodeBlock } from "../format/node.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
+import type { ChunkFiller, Piece } from "./chunk.ts";
 import type { Snapshot } from "./snapshot.ts";
+
+/** Stored bytes of extents. */
+export interface DataSource {
+  /** Bytes. */
+  readonly sectorSize: number;
+  codecs(): Promise<Codecs>;
+  /**
+   * Fills `target` with stored bytes of the extent of a piece, verified. A promise only where it has to be waited for.
+   *
+   * @param from Byte of the extent to begin at. In whole sectors, as the length of `target`.
+   */
+  readStored(piece: Piece, from: number, target: Uint8Array): void | Promise<void>;
+}
 
 /** Where send reads from: an image, or whatever else has trees and data. */
 export interface SendSource {
@@ -10,14 +24,8 @@ export interface SendSource {
   readonly nodeSize: number;
   /** The read-only snapshot with this id. */
   openSnapshot(id: bigint): Promise<Snapshot>;
-  codecs(): Promise<Codecs>;
-  /**
-   * Fills `target` with stored bytes of a data extent, verified.
-   *
-   * @param logical Of the first byte wanted. In whole sectors, as the length of `target`.
-   * @param hasChecksums False for files that were written without.
-   */
-  readStored(logical: number, target: Uint8Array, hasChecksums: boolean): Promise<void>;
+  /** Fills chunks with data, for one stream. */
+  filler(): ChunkFiller;
   /** Whether all of these bytes are data of one chunk. */
   isData(logical: number, length: number): boolean;
   /** What back references need; absent where block addresses can't be seen. */
@@ -30,4 +38,6 @@ export interface BlockSource {
   findTree(id: bigint): Promise<BlockTree | undefined>;
   /** The node at an address that an extent item has. */
   readBlock(logical: number, level: number, generation: number): Promise<NodeBlock>;
+  /** The same without waiting; `undefined` where that can't be. */
+  blockNow(logical: number, level: number, generation: number): NodeBlock | undefined;
 }

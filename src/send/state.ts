@@ -45,6 +45,8 @@ export class SendState {
   writeEnd = 0;
   /** What the inode's path was when it was first needed; the kernel goes on with it. */
   keptPath: Uint8Array | undefined;
+  /** Without one among its items, there is no use in looking for a capability. */
+  hasXattrs = false;
   newNames: NameChange[] = [];
   goneNames: NameChange[] = [];
 

@@ -19,6 +19,7 @@ export class TimesQueue {
   readonly #paths: Paths;
   /** In the order of their last touch. */
   readonly #waiting = new Map<string, Touched>();
+  #newest: Touched | undefined;
 
   constructor(state: SendState, paths: Paths) {
     this.#state = state;
@@ -26,10 +27,12 @@ export class TimesQueue {
   }
 
   touch(ino: number, generation: number): void {
+    if (this.#newest?.ino === ino && this.#newest.generation === generation) return;
     const key = keyOf(ino, generation);
     const known = this.#waiting.get(key);
     if (known !== undefined) this.#waiting.delete(key);
-    this.#waiting.set(key, known ?? { ino, generation });
+    this.#newest = known ?? { ino, generation };
+    this.#waiting.set(key, this.#newest);
   }
 
   get isFull(): boolean {
@@ -45,23 +48,48 @@ export class TimesQueue {
     }
   }
 
+  /** As `trim`, in a full send. @returns False when the rest has to be waited for. */
+  trimNow(): boolean {
+    while (this.isFull) {
+      const [key, { ino, generation }] = this.#waiting.entries().next().value!;
+      if (!this.sendNow(ino, generation)) return false;
+      this.#waiting.delete(key);
+    }
+    return true;
+  }
+
   /** Sends all, the one touched last first. */
   async sendAll(): Promise<void> {
     for (const { ino, generation } of [...this.#waiting.values()].reverse()) await this.send(ino, generation);
     this.#waiting.clear();
+    this.#newest = undefined;
+  }
+
+  /** As `send`, in a full send. @returns False, with nothing done, when it has to be waited for. */
+  sendNow(ino: number, generation: number): boolean {
+    const { left } = this.#state;
+    const path = this.#state.isCurrent(ino, generation) ? this.#state.keptPath : this.#paths.fullNow(ino, generation);
+    const facts = left.inodeNow(ino);
+    if (path === undefined || facts === undefined || facts === null) return false;
+    this.put(path, facts.item);
+    return true;
   }
 
   async send(ino: number, generation: number): Promise<void> {
-    const { out, left } = this.#state;
+    const { left } = this.#state;
     const path = await this.#paths.of(ino, generation);
     const { item } = left.keptInode(ino) ?? (await left.getInode(ino));
+    this.put(path, item);
+  }
+
+  put(path: Uint8Array, item: Uint8Array): void {
+    const { out } = this.#state;
     out.begin("utimes");
     out.path("path", path);
     out.copy("atime", item, atime, TIMESPEC_BYTES);
     out.copy("mtime", item, mtime, TIMESPEC_BYTES);
     out.copy("ctime", item, ctime, TIMESPEC_BYTES);
     if (out.version >= 2) out.copy("otime", item, otime, TIMESPEC_BYTES);
-    const waiting = out.end();
-    if (waiting !== undefined) await waiting;
+    out.end();
   }
 }

@@ -69,7 +69,7 @@ export class Xattrs {
     out.path("path", path);
     out.bytes("xattrName", name);
     out.bytes("xattrData", data);
-    await out.end();
+    out.end();
   }
 
   async #remove(name: Uint8Array): Promise<void> {
@@ -78,7 +78,7 @@ export class Xattrs {
     out.begin("removeXattr");
     out.path("path", path);
     out.bytes("xattrName", name);
-    await out.end();
+    out.end();
   }
 }
 

@@ -23,6 +23,8 @@ export interface LogicalSource {
   readNode(logical: number, expect: NodeExpectation): Promise<NodeBlock>;
   /** Without waiting, when the cache has it. The tree looks at the expectation again. */
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined;
+  /** As `readNode`, without waiting: where the devices can be read so, and the first copy is good. */
+  readNow?(logical: number, expect: NodeExpectation): NodeBlock | undefined;
   /** A hint that these nodes will be wanted soon, in this order. */
   prefetch?(logicals: readonly number[]): void;
 }
@@ -53,6 +55,8 @@ export interface LeavesOptions {
 export interface Tree {
   /** The item with this key, or the last one at or before it: a span of one item. */
   find(key: Key, match: "exact" | "atOrBefore"): Promise<LeafSpan | undefined>;
+  /** As `find`, without waiting; `null` where that can't be. @param key A packed `btrfs_disk_key`. */
+  findNow(key: DataView, match: "exact" | "atOrBefore"): LeafSpan | undefined | null;
   /** Items of a range in key order, leaf by leaf; spans are never empty. */
   leaves(range?: KeyRange, options?: LeavesOptions): AsyncIterable<LeafSpan>;
 }
@@ -63,4 +67,6 @@ export interface BlockTree extends Tree {
   readonly root: NodeBlock;
   /** The child in `slot` of an inner node of this tree. Levels only fall, so a descent ends. */
   child(node: NodeBlock, slot: number): Promise<NodeBlock>;
+  /** As `child`, without waiting; `undefined` where that can't be. */
+  childNow(node: NodeBlock, slot: number): NodeBlock | undefined;
 }

@@ -1,5 +1,5 @@
 import { comparePackedKeys, type Key, type KeyRange, packKey } from "../format/key.ts";
-import { childLogical, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
+import { childLogical, HEADER_BYTES, ITEM_HEADER_BYTES, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
 import { checkExpectation } from "./check.ts";
 import { ChildExpectation, childSlot } from "./child.ts";
 import type { BlockTree, LeafSpan, LeavesOptions, LogicalSource, NodeExpectation, TreeRoot } from "./source.ts";
@@ -10,6 +10,8 @@ export class NodeTree implements BlockTree {
   readonly id: bigint;
   readonly root: NodeBlock;
   readonly source: LogicalSource;
+  /** Searches mostly go where the one before went. */
+  #lastLeaf: NodeBlock | undefined;
 
   private constructor(source: LogicalSource, id: bigint, root: NodeBlock) {
     this.source = source;
@@ -27,6 +29,8 @@ export class NodeTree implements BlockTree {
 
   async find(key: Key, match: "exact" | "atOrBefore"): Promise<LeafSpan | undefined> {
     const packed = packKey(key);
+    const found = this.findNow(packed, match);
+    if (found !== null) return found;
     let node = this.root;
     let expect: ChildExpectation | undefined;
     while (node.level > 0) {
@@ -37,6 +41,22 @@ export class NodeTree implements BlockTree {
       expect.check(node);
     }
     return findInLeaf(node, packed, match);
+  }
+
+  findNow(key: DataView, match: "exact" | "atOrBefore"): LeafSpan | undefined | null {
+    const leaf = this.#lastLeaf;
+    if (leaf !== undefined && holds(leaf, key)) return findInLeaf(leaf, key, match);
+    let node = this.root;
+    let expect: ChildExpectation | undefined;
+    while (node.level > 0) {
+      const slot = childSlot(node, key);
+      expect = new ChildExpectation(node, slot, this.id, expect);
+      const child = this.#childNow(childLogical(node, slot), expect);
+      if (child === undefined) return null;
+      node = child;
+    }
+    this.#lastLeaf = node;
+    return findInLeaf(node, key, match);
   }
 
   leaves(range?: KeyRange, options?: LeavesOptions): AsyncIterable<LeafSpan> {
@@ -58,6 +78,26 @@ export class NodeTree implements BlockTree {
     expect.check(child);
     return child;
   }
+
+  childNow(node: NodeBlock, slot: number): NodeBlock | undefined {
+    return this.#childNow(childLogical(node, slot), new ChildExpectation(node, slot, this.id));
+  }
+
+  #childNow(logical: number, expect: ChildExpectation): NodeBlock | undefined {
+    const child = this.source.cached(logical, expect) ?? this.source.readNow?.(logical, expect);
+    if (child !== undefined) expect.check(child);
+    return child;
+  }
+}
+
+/** Whether what a search for `key` finds is in this leaf: it lies between two of its keys. */
+function holds(leaf: NodeBlock, key: DataView): boolean {
+  const { view, count } = leaf;
+  return (
+    count > 0 &&
+    comparePackedKeys(view, HEADER_BYTES, key, 0) <= 0 &&
+    comparePackedKeys(view, HEADER_BYTES + (count - 1) * ITEM_HEADER_BYTES, key, 0) >= 0
+  );
 }
 
 /** A child begins with its pointer's key, so an item before `key` is in this leaf or nowhere. */

@@ -65,7 +65,7 @@ export class LeafWalk {
       }
       const expect = new ChildExpectation(step.node, slot, this.#owner, step.expect);
       const logical = childLogical(step.node, slot);
-      const child = this.#source.cached(logical, expect);
+      const child = this.#source.cached(logical, expect) ?? this.#source.readNow?.(logical, expect);
       if (child === undefined) {
         this.#announce(step);
         return this.#read(logical, expect);

@@ -44,6 +44,13 @@ export class ChecksumTree {
       this.#takeFrom(this.#leaf, range);
       if (range.left === 0) return range.result();
     }
+    writeSafe(this.#key, OFFSET_AT, logical);
+    const found = this.#tree.findNow(this.#key, "atOrBefore");
+    if (found?.leaf !== undefined && found.leaf !== this.#leaf) {
+      this.#leaf = found.leaf;
+      this.#takeFrom(found.leaf, range);
+      if (range.left === 0) return range.result();
+    }
     return this.#search(range, logical, length);
   }
 

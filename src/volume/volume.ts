@@ -86,6 +86,10 @@ export class Volume implements LogicalSource {
     return this.#nodes.cached(logical, expect);
   }
 
+  readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
+    return this.#nodes.readNow(logical, expect);
+  }
+
   prefetch(logicals: readonly number[]): void {
     this.#nodes.prefetch(logicals);
   }

@@ -1,0 +1,160 @@
+import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
+import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
+import type { Leaf } from "../format/node.ts";
+import type { Extents } from "./extents.ts";
+import type { Names } from "./names.ts";
+import { join, type Paths } from "./paths.ts";
+import { decodeFacts, namesIn } from "./snapshot.ts";
+import { ROOT_INODE, type SendState } from "./state.ts";
+import type { TimesQueue } from "./times.ts";
+
+const PERMISSIONS = 0o7777;
+
+/**
+ * Full sends, where nearly every inode is a file or directory with one name, in a directory that is there already: their
+ * commands without a promise for each. What is any different is left to the generator, before anything of it was done.
+ */
+export class NewInodes {
+  readonly #state: SendState;
+  readonly #paths: Paths;
+  readonly #times: TimesQueue;
+  readonly #names: Names;
+  readonly #extents: Extents;
+  readonly #start: (ino: number, facts: ReturnType<typeof decodeFacts>) => void;
+
+  readonly #onInode: ((ino: number) => void) | undefined;
+
+  /** @param start Makes an inode the current one. @param onInode Called when one is done. */
+  constructor(
+    state: SendState,
+    parts: { readonly paths: Paths; readonly times: TimesQueue; readonly names: Names; readonly extents: Extents },
+    start: (ino: number, facts: ReturnType<typeof decodeFacts>) => void,
+    onInode?: (ino: number) => void,
+  ) {
+    this.#state = state;
+    this.#paths = parts.paths;
+    this.#times = parts.times;
+    this.#names = parts.names;
+    this.#extents = parts.extents;
+    this.#start = start;
+    this.#onInode = onInode;
+  }
+
+  /** @returns False when the generator has to see to the item; a promise where what remains of it has to be waited for. */
+  take(ino: number, type: number, leaf: Leaf, slot: number): boolean | Promise<void> {
+    const state = this.#state;
+    if (state.out.isFull || this.#times.isFull) return false;
+    if (type === INODE_ITEM) return this.#takeInode(ino, leaf, slot);
+    if (ino !== state.ino) return false;
+    if (state.isIgnored) return true;
+    if (type === INODE_REF) return this.#takeName(leaf, slot);
+    if (type === INODE_EXTREF || type === XATTR_ITEM || !this.#finish(ino, type)) return false;
+    if (this.#times.isFull && !this.#times.trimNow()) return this.#trimThen(type, leaf, slot);
+    return type === EXTENT_DATA ? (this.#extents.send(leaf, slot) ?? true) : true;
+  }
+
+  async #trimThen(type: number, leaf: Leaf, slot: number): Promise<void> {
+    await this.#times.trim();
+    if (type === EXTENT_DATA) await this.#extents.send(leaf, slot);
+  }
+
+  #takeInode(ino: number, leaf: Leaf, slot: number): boolean | Promise<void> {
+    const facts = decodeFacts(leaf, slot);
+    const { generation, mode, nlink } = facts;
+    const type = mode & S_IFMT;
+    if (nlink === 0 || ino === ROOT_INODE || (type !== S_IFREG && type !== S_IFDIR)) return false;
+    if (this.#names.hasMade) return false;
+    const name = this.#paths.orphanNow(ino, generation);
+    if (name === undefined || !this.#finish(ino, INODE_ITEM)) return false;
+    const create = (): void => {
+      this.#state.left.keepInode(ino, facts);
+      this.#start(ino, facts);
+      const { out } = this.#state;
+      out.begin(type === S_IFREG ? "mkfile" : "mkdir");
+      out.path("path", name);
+      out.number("ino", ino);
+      out.end();
+    };
+    if (this.#times.isFull && !this.#times.trimNow()) return this.#times.trim().then(create);
+    create();
+    return true;
+  }
+
+  #takeName(leaf: Leaf, slot: number): boolean {
+    const state = this.#state;
+    const names = namesIn(leaf, slot);
+    const [first] = names;
+    if (names.length !== 1 || first === undefined || state.ino === ROOT_INODE) return false;
+    const { dir, name } = first;
+    const above = state.left.inodeNow(dir);
+    if (above === undefined || above === null || dir === state.ino) return false;
+    const path = this.#paths.fullNow(dir, above.generation);
+    if (path === undefined) return false;
+    const own = name.slice();
+    state.newNames.push({ dir, dirGeneration: above.generation, name: own, path: join(path, own) });
+    return true;
+  }
+
+  /** What is due before an item: the current inode's name, and its end. @returns False when nothing was done. */
+  #finish(ino: number, type: number): boolean {
+    const state = this.#state;
+    if (state.isIgnored) return true;
+    const { newNames, goneNames, left } = state;
+    const isSame = ino === state.ino;
+    if (goneNames.length > 0 || newNames.length > 1 || state.ino === 0) return false;
+    const isNamed = newNames.length > 0 && !(isSame && type <= INODE_EXTREF);
+    const name = newNames[0];
+    if (isNamed) {
+      const above = left.inodeNow(name!.dir);
+      const isThere = above?.generation === name!.dirGeneration && above.nlink > 0 && name!.dir < state.progress;
+      if (!isThere) return false;
+    }
+    const from = isNamed ? this.#paths.orphanNow(state.ino, state.generation) : undefined;
+    if (isNamed && from === undefined) return false;
+    const path = isNamed ? name!.path : state.keptPath;
+    const facts = left.inodeNow(state.ino);
+    if (!isSame && (path === undefined || facts === undefined || facts === null || state.hasXattrs)) return false;
+    if (isNamed) this.#rename(from!, name!);
+    if (!isSame) this.#end(path!, facts!);
+    return true;
+  }
+
+  #rename(from: Uint8Array, { dir, dirGeneration, path }: SendState["newNames"][number]): void {
+    const state = this.#state;
+    const { out } = state;
+    out.begin("rename");
+    out.path("path", from);
+    out.path("pathTo", path);
+    out.end();
+    state.keptPath = path;
+    if (dir <= state.ino) this.#times.touch(dir, dirGeneration);
+    state.newNames.length = 0;
+    state.progress = state.ino + 1;
+  }
+
+  #end(path: Uint8Array, { uid, gid, mode, item }: NonNullable<ReturnType<typeof decodeFacts>>): void {
+    const state = this.#state;
+    const { out, ino } = state;
+    if (state.isFile && state.writeEnd !== state.size) {
+      out.begin("truncate");
+      out.path("path", path);
+      out.number("size", state.size);
+      out.end();
+    }
+    out.begin("chown");
+    out.path("path", path);
+    out.number("uid", uid);
+    out.number("gid", gid);
+    out.end();
+    if ((mode & S_IFMT) !== S_IFLNK) {
+      out.begin("chmod");
+      out.path("path", path);
+      out.number("mode", mode & PERMISSIONS);
+      out.end();
+    }
+    state.progress = ino + 1;
+    if (state.isDirectory && state.size > 0) this.#times.touch(ino, state.generation);
+    else this.#times.put(path, item);
+    this.#onInode?.(ino);
+  }
+}
