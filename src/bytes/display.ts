@@ -5,7 +5,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * backslashes and control characters, so that no name can write to a terminal what it likes.
  */
 export function displayName(name: Uint8Array): string {
-  if (isPlain(name)) return String.fromCharCode.apply(undefined, name as unknown as number[]);
+  if (name.byteLength <= MAX_PLAIN_BYTES && isPlain(name))
+    return String.fromCharCode.apply(undefined, name as unknown as number[]);
   try {
     return escapeControls(decoder.decode(name));
   } catch {
@@ -15,12 +16,41 @@ export function displayName(name: Uint8Array): string {
   }
 }
 
+/** So many bytes of names are looked at together. */
+const TOGETHER_BYTES = 1 << 16;
+
+/** `displayName` of many names: those that stand for themselves, as most do, are made strings of together. */
+export function displayNames(names: readonly Uint8Array[]): string[] {
+  const texts: string[] = [];
+  const together = new Uint8Array(TOGETHER_BYTES);
+  for (let first = 0; first < names.length; ) {
+    let length = 0;
+    let last = first;
+    for (; last < names.length && length + names[last]!.byteLength <= TOGETHER_BYTES; last++) {
+      together.set(names[last]!, length);
+      length += names[last]!.byteLength;
+    }
+    const all = together.subarray(0, length);
+    if (last === first || !isPlain(all)) {
+      last = Math.max(last, first + 1);
+      while (first < last) texts.push(displayName(names[first++]!));
+      continue;
+    }
+    const text = decoder.decode(all);
+    for (let at = 0; first < last; first++) {
+      const end = at + names[first]!.byteLength;
+      texts.push(text.slice(at, end));
+      at = end;
+    }
+  }
+  return texts;
+}
+
 /** As long as arguments of a call may safely be. */
 const MAX_PLAIN_BYTES = 4096;
 
 /** Whether all bytes are ASCII and stand for themselves, as those of most names: lists are long. */
 function isPlain(name: Uint8Array): boolean {
-  if (name.byteLength > MAX_PLAIN_BYTES) return false;
   for (let at = 0; at < name.byteLength; at++) {
     const byte = name[at]!;
     if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return false;

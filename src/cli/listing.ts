@@ -26,8 +26,8 @@ interface Pending {
   readonly entry: DirectoryEntry;
 }
 
-/** Bytes that a directory is sorted up to, as its inode counts them: twice its names. More would take too much memory. */
-const MAX_SORTED_BYTES = 32n << 20n;
+/** Names that are sorted. More would take too much memory. */
+const MAX_SORTED = 1 << 19;
 const DOT = 0x2e;
 
 /** Lists directories in the manner of `ls`. */
@@ -63,21 +63,23 @@ export class Listing {
     const { signal, say } = this.#context;
     await this.#printer.heading(shown);
     let sorts = !this.#options.unsorted;
-    if (sorts && directory.stat.size > MAX_SORTED_BYTES) {
-      say(`btrkit: warning: ${shown || "the directory"} has too many names to sort them`);
-      sorts = false;
-    }
-    const gathered: DirectoryEntry[] = [];
+    let gathered: DirectoryEntry[] = [];
     const inside: Pending[] = [];
+    const print = (entries: readonly DirectoryEntry[]) => this.#print(directory, shown, entries, inside);
     for await (const batch of directory.readDirectory({ signal, onDamage: this.#failures.note })) {
       const entries = this.#options.all ? batch : batch.filter(({ name }) => name[0] !== DOT);
-      if (sorts) for (const entry of entries) gathered.push(entry);
-      else await this.#print(directory, shown, entries, inside);
+      if (!sorts) {
+        await print(entries);
+        continue;
+      }
+      for (const entry of entries) gathered.push(entry);
+      if (gathered.length <= MAX_SORTED) continue;
+      say(`btrkit: warning: ${shown || "the directory"} has too many names to sort them`);
+      sorts = false;
+      await print(gathered);
+      gathered = [];
     }
-    if (sorts) {
-      gathered.sort((a, b) => compareBytes(a.name, b.name));
-      await this.#print(directory, shown, gathered, inside);
-    }
+    if (gathered.length > 0) await print(gathered.sort(byName));
     for (let at = inside.length; at > 0; ) todo.push(inside[--at]!);
   }
 
@@ -104,6 +106,8 @@ export class Listing {
     }
   }
 }
+
+const byName = (a: DirectoryEntry, b: DirectoryEntry): number => compareBytes(a.name, b.name);
 
 /** How an entry is reached, from the top of the filesystem. */
 export function entryPath(directory: Inode, entry: DirectoryEntry): Uint8Array {

@@ -13,14 +13,15 @@ import {
   FT_SYMLINK,
   NAME_LEN,
 } from "../format/dir-item.ts";
-import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
+import { DiskKey, itemsOf, type Key, keyOf } from "../format/key.ts";
 import { DIR_INDEX, DIR_ITEM, ROOT_ITEM } from "../format/key-type.ts";
-import { itemSize, itemStart, itemWhere, type Leaf } from "../format/node.ts";
+import { itemSize, itemStart, itemWhere, type Leaf, slotKey } from "../format/node.ts";
 import { EMPTY_SUBVOL_DIR_OBJECTID, FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import { nameHash } from "../tree/hash.ts";
 import type { LeafSpan } from "../tree/source.ts";
 import type { Inode, InodeKind } from "./inode.ts";
 import { located } from "./located.ts";
+import { NameWatch } from "./name-watch.ts";
 import { joinPath } from "./path.ts";
 
 /** One name in a directory. */
@@ -52,6 +53,10 @@ const KINDS: Readonly<Record<number, InodeKind>> = {
   [FT_SYMLINK]: "symlink",
 };
 
+const USUAL_NAME_BYTES = 12;
+/** One listing looks for at most so many names that seem to have come before. */
+const MAX_SEARCHES = 64;
+
 const { offsets: AT } = DirItem;
 
 export async function* readDirectory(
@@ -69,12 +74,15 @@ class Listing {
   readonly #directory: Inode;
   readonly #options: ReadDirectoryOptions;
   /** A name comes once: a kernel's directory has no other, but a damaged one may. */
-  readonly #seen = new Set<string>();
+  readonly #watch: NameWatch;
+  #searches = 0;
   readonly #damagedNodes = new Set<number | undefined>();
 
   constructor(directory: Inode, options: ReadDirectoryOptions) {
     this.#directory = directory;
     this.#options = options;
+    // A directory's size is twice the bytes of its names; a damaged one may say what it likes.
+    this.#watch = new NameWatch(Math.min(Number(directory.stat.size), 1 << 20) / 2 / USUAL_NAME_BYTES);
   }
 
   get isDamaged(): boolean {
@@ -99,26 +107,36 @@ class Listing {
       if (span === undefined) return;
       const entries: DirectoryEntry[] = [];
       for (let slot = span.first; slot < span.last; slot++) {
-        for (const entry of this.#decode(span.leaf, slot)) {
-          if (!this.#isNew(entry)) continue;
-          const found = entry.subvolume === undefined ? entry : await this.#resolve(entry);
-          if (found !== undefined) entries.push(found);
+        const before = entries.length;
+        this.#decode(span.leaf, slot, entries);
+        // Mostly one, new and in this subvolume: then nothing more is to be done.
+        for (let at = before; at < entries.length; at++) {
+          const entry = entries[at]!;
+          const isNew = this.#watch.add(entry.name);
+          if (isNew && entry.subvolume === undefined) continue;
+          const isKnown = !isNew && (await this.#isKnown(entry, type, span.leaf, slot));
+          const found = isKnown ? undefined : await this.#resolve(entry);
+          if (found === undefined) entries.splice(at--, 1);
+          else entries[at] = found;
         }
       }
       if (entries.length > 0) yield entries;
     }
   }
 
-  #decode(leaf: Leaf, slot: number): DirectoryEntry[] {
+  /** Adds the entries of one item to `entries`. */
+  #decode(leaf: Leaf, slot: number, entries: DirectoryEntry[]): void {
+    const before = entries.length;
     try {
-      return decodeEntries(leaf, slot);
+      decodeEntries(leaf, slot, entries);
     } catch (error) {
+      entries.length = before;
       this.#damage(error);
-      return [];
     }
   }
 
   async #resolve(entry: DirectoryEntry): Promise<DirectoryEntry | undefined> {
+    if (entry.subvolume === undefined) return entry;
     try {
       return await resolveSubvolume(this.#directory, entry);
     } catch (error) {
@@ -127,17 +145,38 @@ class Listing {
     }
   }
 
-  #isNew({ name }: DirectoryEntry): boolean {
-    // Spreading the bytes, or asking before adding, would take several times as long.
-    const known = this.#seen.size;
-    this.#seen.add(String.fromCharCode.apply(undefined, name as unknown as number[]));
-    if (this.#seen.size > known) return true;
+  /** Whether a name that looks like one that has come is the same. */
+  async #isKnown({ name }: DirectoryEntry, type: number, leaf: Leaf, slot: number): Promise<boolean> {
     // After damage both indexes are read, and then every name comes twice.
-    if (!this.isDamaged) {
-      const message = "A directory has one name twice; the first is shown";
-      this.#directory.subvolume.filesystem.warn("directory", message, entryWhere(this.#directory, name));
+    if (type === DIR_ITEM) return true;
+    // Only a directory that is made for it has so many names to look for: it may show them twice, and no time is lost.
+    if (this.#searches >= MAX_SEARCHES || !(await this.#isBefore(name, slotKey(leaf, slot)))) return false;
+    const message = "A directory has one name twice; the first is shown";
+    this.#directory.subvolume.filesystem.warn("directory", message, entryWhere(this.#directory, name));
+    return true;
+  }
+
+  /** Whether an entry before `end` has this name. */
+  async #isBefore(name: Uint8Array, end: Key): Promise<boolean> {
+    this.#searches++;
+    const { subvolume, number } = this.#directory;
+    const walk = subvolume.tree.walk({ first: keyOf(number, DIR_INDEX, 0n), last: end });
+    for (;;) {
+      let span: LeafSpan | undefined;
+      try {
+        const next = walk.next();
+        span = next instanceof Promise ? await next : next;
+      } catch (error) {
+        if (!(error instanceof BtrfsError)) throw error;
+        continue;
+      }
+      if (span === undefined) return false;
+      for (let slot = span.first; slot < span.last; slot++) {
+        const entries: DirectoryEntry[] = [];
+        this.#decode(span.leaf, slot, entries);
+        if (entries.some((entry) => equalBytes(entry.name, name))) return true;
+      }
     }
-    return false;
   }
 
   #damage(error: unknown): void {
@@ -160,7 +199,9 @@ export async function findEntry(directory: Inode, name: string | Uint8Array): Pr
   try {
     const span = await directory.subvolume.tree.find(key, "exact");
     if (span === undefined) return undefined;
-    entry = decodeEntries(span.leaf, span.first).find((candidate) => equalBytes(candidate.name, wanted));
+    const entries: DirectoryEntry[] = [];
+    decodeEntries(span.leaf, span.first, entries);
+    entry = entries.find((candidate) => equalBytes(candidate.name, wanted));
   } catch (error) {
     return findByIndex(directory, wanted, located(error, directory.where));
   }
@@ -204,12 +245,11 @@ async function resolveSubvolume(directory: Inode, entry: DirectoryEntry): Promis
   return (await filesystem.hasSubvolume(child)) ? entry : undefined;
 }
 
-/** The entries of one DIR_ITEM or DIR_INDEX item, as they are stored. */
-function decodeEntries(leaf: Leaf, slot: number): DirectoryEntry[] {
+/** Adds the entries of one DIR_ITEM or DIR_INDEX item, as they are stored. */
+function decodeEntries(leaf: Leaf, slot: number, entries: DirectoryEntry[]): void {
   const { view, bytes } = leaf;
   const start = itemStart(leaf, slot);
   const end = start + itemSize(leaf, slot);
-  const entries: DirectoryEntry[] = [];
   for (let at = start; at < end; ) {
     const next = dirEntryEnd(view, at);
     const nameAt = at + DirItem.byteLength;
@@ -230,7 +270,6 @@ function decodeEntries(leaf: Leaf, slot: number): DirectoryEntry[] {
     });
     at = next;
   }
-  return entries;
 }
 
 function entryWhere(directory: Inode, name: Uint8Array): Where {

@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { NameWatch } from "./name-watch.ts";
+
+test("a name is new once, among a few as among very many", () => {
+  const encoder = new TextEncoder();
+  for (const [count, expected] of [
+    [0, 0],
+    [100, 0],
+    [5000, 1],
+    [150_000, 1e6],
+  ] as const) {
+    const watch = new NameWatch(expected);
+    const name = (number: number) => encoder.encode(`${number}${"x".repeat(number % 7)}`);
+    for (let number = 0; number < count; number++) expect(watch.add(name(number))).toBe(true);
+    for (let number = 0; number < count; number += 1 + (count >> 7)) expect(watch.add(name(number))).toBe(false);
+    expect(watch.add(name(count))).toBe(true);
+    expect(watch.add(new Uint8Array(1))).toBe(true);
+  }
+});
