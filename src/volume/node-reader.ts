@@ -3,7 +3,7 @@ import type { Checksum } from "../checksum/checksum.ts";
 import { BtrfsError, CorruptError } from "../errors.ts";
 import { NodeBlock } from "../format/node.ts";
 import { CHECKSUM_FIELD_BYTES } from "../format/superblock.ts";
-import { NodeCache } from "../tree/cache.ts";
+import type { NodeCache } from "../tree/cache.ts";
 import { checkNode } from "../tree/check.ts";
 import type { NodeLimits } from "../tree/limits.ts";
 import type { LogicalSource, NodeExpectation } from "../tree/source.ts";
@@ -24,11 +24,11 @@ export class NodeReader implements LogicalSource {
   /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
   readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
 
-  constructor(mirrors: Mirrors, checksum: Checksum, limits: NodeLimits, cacheBytes: number, onEvent: OnEvent) {
+  constructor(mirrors: Mirrors, checksum: Checksum, limits: NodeLimits, cache: NodeCache, onEvent: OnEvent) {
     this.#mirrors = mirrors;
     this.#checksum = checksum;
     this.#limits = limits;
-    this.cache = new NodeCache(cacheBytes);
+    this.cache = cache;
     this.#onEvent = onEvent;
     this.#scratch = foldableBytes(limits.nodeSize);
   }

@@ -12,6 +12,7 @@ import {
   SUPER_FLAG_METADUMP_V2,
   SUPER_FLAG_NAMES,
 } from "../format/superblock.ts";
+import { NodeCache } from "../tree/cache.ts";
 import type { NodeLimits } from "../tree/limits.ts";
 import { NodeTree } from "../tree/tree.ts";
 import { type Chunk, ChunkMap, checkStripes } from "./chunk-map.ts";
@@ -58,7 +59,13 @@ export async function openVolume(sources: readonly ByteSource[], options: Volume
   };
   const systemChunks = decodeSystemChunks(superblock, sources[0]!.name);
   const mirrors = new Mirrors(new ChunkMap(systemChunks), devices);
-  const nodes = new NodeReader(mirrors, checksum, limits, options.cacheBytes ?? DEFAULT_CACHE_BYTES, onEvent);
+  const nodes = new NodeReader(
+    mirrors,
+    checksum,
+    limits,
+    new NodeCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES),
+    onEvent,
+  );
   const chunkTree = await NodeTree.open(nodes, {
     id: CHUNK_TREE_OBJECTID,
     logical: Number(superblock.chunkRoot),

@@ -15,9 +15,9 @@ import type { ChunkMap } from "./chunk-map.ts";
 import { DataReader, type DataReadOptions } from "./data-reader.ts";
 import type { VolumeDevice } from "./devices.ts";
 import type { OnEvent } from "./events.ts";
-import type { Mirror, Mirrors } from "./mirrors.ts";
-import type { NodeReader } from "./node-reader.ts";
-import { rootOfItem } from "./roots.ts";
+import { type Mirror, Mirrors } from "./mirrors.ts";
+import { NodeReader } from "./node-reader.ts";
+import { chooseRoot, rootOfItem } from "./roots.ts";
 import type { SuperblockView } from "./superblock.ts";
 
 interface VolumeParts {
@@ -44,6 +44,7 @@ export class Volume implements LogicalSource {
   readonly #mirrors: Mirrors;
   readonly #nodes: NodeReader;
   readonly #data: DataReader;
+  readonly #onEvent: OnEvent;
   #checksums: Promise<ChecksumTree> | undefined;
   #openChecksums: ChecksumTree | undefined;
 
@@ -56,6 +57,7 @@ export class Volume implements LogicalSource {
     this.rootTree = parts.rootTree;
     this.#mirrors = parts.mirrors;
     this.#nodes = parts.nodes;
+    this.#onEvent = parts.onEvent;
     this.#data = new DataReader(parts.mirrors, parts.checksum, parts.limits.sectorSize, parts.onEvent);
   }
 
@@ -184,6 +186,38 @@ export class Volume implements LogicalSource {
   /** Makes all that was written to the devices durable. */
   async flush(): Promise<void> {
     for (const { source } of this.devices.values()) if (source !== undefined && isStore(source)) await source.flush();
+  }
+
+  /**
+   * The same devices as of a later commit. What was read of them stays in memory; this volume goes on showing what was
+   * before, as long as nothing is written over it.
+   *
+   * @param written Tree blocks of the commit.
+   */
+  async after(superblock: SuperblockView, chunks: ChunkMap, written: Iterable<NodeBlock>): Promise<Volume> {
+    const { devices, checksum } = this;
+    const limits: NodeLimits = { ...this.limits, generation: Number(superblock.generation) };
+    const mirrors = new Mirrors(chunks, devices);
+    const nodes = new NodeReader(mirrors, checksum, limits, this.#nodes.cache, this.#onEvent);
+    for (const node of written) nodes.cache.put(node);
+    const chunkTree = await NodeTree.open(nodes, {
+      id: CHUNK_TREE_OBJECTID,
+      logical: Number(superblock.chunkRoot),
+      level: superblock.chunkRootLevel,
+      generation: Number(superblock.chunkRootGeneration),
+    });
+    const rootTree = await NodeTree.open(nodes, chooseRoot(superblock, {}));
+    return new Volume({
+      superblock,
+      devices,
+      checksum,
+      limits,
+      mirrors,
+      nodes,
+      chunkTree,
+      rootTree,
+      onEvent: this.#onEvent,
+    });
   }
 
   /** Closes the devices. */

@@ -1,0 +1,106 @@
+import { type Key, keyOf } from "../format/key.ts";
+import { EXTENT_CSUM } from "../format/key-type.ts";
+import { ITEM_HEADER_BYTES, itemBytes, itemSize, slotKey } from "../format/node.ts";
+import { EXTENT_CSUM_OBJECTID } from "../format/objectid.ts";
+import type { Editor } from "./editor.ts";
+import { leafCapacity, leafFree } from "./leaf.ts";
+import type { OpenTree } from "./open-tree.ts";
+
+export interface ChecksumOptions {
+  readonly nodeSize: number;
+  readonly sectorSize: number;
+  /** Bytes of one checksum. */
+  readonly checksumSize: number;
+}
+
+/** Checksums of stored data, sector by sector. */
+export class Checksums {
+  readonly #editor: Editor;
+  readonly #tree: () => Promise<OpenTree>;
+  readonly #options: ChecksumOptions;
+  /** Checksums that one item may hold. */
+  readonly #maxCount: number;
+
+  constructor(editor: Editor, tree: () => Promise<OpenTree>, options: ChecksumOptions) {
+    this.#editor = editor;
+    this.#tree = tree;
+    this.#options = options;
+    const fit = Math.floor((leafCapacity(options.nodeSize) - 2 * ITEM_HEADER_BYTES) / options.checksumSize) - 1;
+    this.#maxCount = Math.min(fit, 4096);
+  }
+
+  /** Adds checksums of sectors that have none, one behind the other in `values`. */
+  async insert(logical: number, values: Uint8Array): Promise<void> {
+    const { checksumSize, sectorSize } = this.#options;
+    const tree = await this.#tree();
+    let at = await this.#append(tree, logical, values);
+    while (at < values.byteLength) {
+      const size = Math.min(values.byteLength - at, this.#maxCount * checksumSize);
+      await this.#editor.insert(
+        tree,
+        csumKey(logical + (at / checksumSize) * sectorSize),
+        values.subarray(at, at + size),
+      );
+      at += size;
+    }
+  }
+
+  /** Removes the checksums of `[start, end)`, as far as there are any. */
+  async remove(start: number, end: number): Promise<void> {
+    const { checksumSize, sectorSize } = this.#options;
+    const tree = await this.#tree();
+    for (;;) {
+      const found = await this.#overlapping(tree, start, end);
+      if (found === undefined) return;
+      const { first, data } = found;
+      const last = first + (data.byteLength / checksumSize) * sectorSize;
+      const bytesAt = (logical: number): number => ((logical - first) / sectorSize) * checksumSize;
+      if (first < start) {
+        await this.#editor.replace(tree, csumKey(first), data.subarray(0, bytesAt(start)));
+      } else {
+        await this.#editor.remove(tree, csumKey(first));
+      }
+      if (last > end) await this.#editor.insert(tree, csumKey(end), data.subarray(bytesAt(end)));
+    }
+  }
+
+  /** Lengthens the item that ends where these begin, as far as its leaf has room. @returns Bytes of `values` taken. */
+  async #append(tree: OpenTree, logical: number, values: Uint8Array): Promise<number> {
+    const { checksumSize, sectorSize } = this.#options;
+    const span = await this.#editor.find(tree, csumKey(logical), "atOrBefore");
+    if (span === undefined) return 0;
+    const key = slotKey(span.leaf, span.first);
+    const size = itemSize(span.leaf, span.first);
+    const count = size / checksumSize;
+    if (key.type !== EXTENT_CSUM || Number(key.offset) + count * sectorSize !== logical) return 0;
+    const room = Math.min(this.#maxCount - count, Math.floor(leafFree(span.leaf) / checksumSize));
+    const taken = Math.min(room * checksumSize, values.byteLength);
+    if (taken <= 0) return 0;
+    const data = new Uint8Array(size + taken);
+    data.set(itemBytes(span.leaf, span.first));
+    data.set(values.subarray(0, taken), size);
+    await this.#editor.replace(tree, key, data);
+    return taken;
+  }
+
+  async #overlapping(
+    tree: OpenTree,
+    start: number,
+    end: number,
+  ): Promise<{ first: number; data: Uint8Array } | undefined> {
+    const { checksumSize, sectorSize } = this.#options;
+    const before = await this.#editor.find(tree, csumKey(start), "atOrBefore");
+    if (before !== undefined) {
+      const first = Number(slotKey(before.leaf, before.first).offset);
+      const data = itemBytes(before.leaf, before.first).slice();
+      if (first + (data.byteLength / checksumSize) * sectorSize > start) return { first, data };
+    }
+    const next = await this.#editor.walk(tree, { first: csumKey(start), last: csumKey(end) }).next();
+    if (next === undefined) return undefined;
+    return { first: Number(slotKey(next.leaf, next.first).offset), data: itemBytes(next.leaf, next.first).slice() };
+  }
+}
+
+function csumKey(logical: number): Key {
+  return keyOf(EXTENT_CSUM_OBJECTID, EXTENT_CSUM, BigInt(logical));
+}

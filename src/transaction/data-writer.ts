@@ -1,0 +1,113 @@
+import { isStore } from "../device/slice.ts";
+import type { ByteStore } from "../device/source.ts";
+import { BtrfsError } from "../errors.ts";
+import type { ChunkMap } from "../volume/chunk-map.ts";
+import { placeIn } from "../volume/raid.ts";
+import type { Volume } from "../volume/volume.ts";
+import type { Checksums } from "./checksums.ts";
+import type { DelayedRefs } from "./delayed-refs.ts";
+import type { Space } from "./space.ts";
+
+/** Stored data. */
+export interface StoredData {
+  /** Logical address. */
+  readonly logical: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
+/** Writes file data to free space at once: nothing leads there before the commit. */
+export class DataWriter {
+  readonly #volume: Volume;
+  readonly #space: Space;
+  readonly #checksums: Checksums;
+  readonly #refs: DelayedRefs;
+
+  constructor(volume: Volume, space: Space, checksums: Checksums, refs: DelayedRefs) {
+    this.#volume = volume;
+    this.#space = space;
+    this.#checksums = checksums;
+    this.#refs = refs;
+  }
+
+  /**
+   * Stores `data`, whole sectors, as one new extent. It has no reference yet: one has to follow.
+   *
+   * @param withChecksums Off for files without.
+   */
+  async write(data: Uint8Array, withChecksums = true): Promise<StoredData> {
+    const { logical, length } = await this.allocate(data.byteLength);
+    await this.#fill(logical, data, withChecksums);
+    return { logical, length };
+  }
+
+  /** As `write`, in as many extents as free space has pieces; `each` is told of one before the next is made. */
+  async writePieces(
+    data: Uint8Array,
+    withChecksums: boolean,
+    each: (stored: StoredData, at: number) => Promise<void>,
+  ): Promise<void> {
+    const { sectorSize } = this.#volume;
+    for (let at = 0; at < data.byteLength; ) {
+      const { start: logical, length } = await this.#space.allocateUpTo(data.byteLength - at, sectorSize);
+      this.#refs.create(logical, length, -1);
+      await this.#fill(logical, data.subarray(at, at + length), withChecksums);
+      await each({ logical, length }, at);
+      at += length;
+    }
+  }
+
+  /** Room for data that is not written: what is there reads as anything. */
+  async allocate(length: number): Promise<StoredData> {
+    const { sectorSize } = this.#volume;
+    if (length <= 0 || length % sectorSize !== 0) {
+      throw new RangeError(`Cannot store ${length} bytes: they are not whole sectors of ${sectorSize}`);
+    }
+    const logical = await this.#space.allocate("data", length, sectorSize);
+    this.#refs.create(logical, length, -1);
+    return { logical, length };
+  }
+
+  async #fill(logical: number, data: Uint8Array, withChecksums: boolean): Promise<void> {
+    const written = writeLogical(this.#volume, this.#space.chunks, logical, data);
+    try {
+      if (withChecksums) {
+        const { checksum, sectorSize } = this.#volume;
+        const values = new Uint8Array((data.byteLength / sectorSize) * checksum.byteLength);
+        checksum.computeSectors(data, sectorSize, values);
+        await this.#checksums.insert(logical, values);
+      }
+    } finally {
+      await written;
+    }
+  }
+}
+
+/** Writes bytes to every copy that their chunk keeps. Durable after a flush. */
+export async function writeLogical(volume: Volume, chunks: ChunkMap, logical: number, data: Uint8Array): Promise<void> {
+  for (let at = 0; at < data.byteLength; ) {
+    const chunk = chunks.get(logical + at);
+    const place = placeIn(chunk, logical + at);
+    const part = data.subarray(at, at + Math.min(place.contiguous, data.byteLength - at));
+    const copies: Promise<void>[] = [];
+    for (let index = place.stripe; index < place.stripe + place.copies; index++) {
+      const { devid, physical } = chunk.stripes[index]!;
+      copies.push(storeOf(volume, devid).write(physical + place.at, part));
+    }
+    await allWritten(copies);
+    at += part.byteLength;
+  }
+}
+
+export function storeOf(volume: Volume, devid: number): ByteStore {
+  const source = volume.devices.get(devid)?.source;
+  if (source !== undefined && isStore(source)) return source;
+  throw new BtrfsError("permission", "Cannot write: the device is missing or open for reading only", {
+    where: { device: devid },
+  });
+}
+
+/** Waits for all, also when one fails: a write that is under way would land in what is handed out next. */
+async function allWritten(writes: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(writes)) if (result.status === "rejected") throw result.reason;
+}

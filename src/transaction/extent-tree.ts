@@ -1,0 +1,239 @@
+import { viewOf } from "../bytes/bytes.ts";
+import { CorruptError } from "../errors.ts";
+import {
+  BLOCK_FLAG_FULL_BACKREF,
+  decodeInlineRefs,
+  decodeKeyedRefs,
+  EXTENT_FLAG_DATA,
+  EXTENT_FLAG_TREE_BLOCK,
+  ExtentItem,
+  type ExtentRef,
+  inlineRefSize,
+  inlineRefsAt,
+  TreeBlockInfo,
+} from "../format/extent-item.ts";
+import { type Key, keyOf } from "../format/key.ts";
+import { EXTENT_DATA_REF, EXTENT_ITEM, METADATA_ITEM } from "../format/key-type.ts";
+import { ITEM_HEADER_BYTES, itemBytes, slotKey } from "../format/node.ts";
+import type { Sharing } from "./cow.ts";
+import { type DelayedRefs, type RefHead, refName } from "./delayed-refs.ts";
+import type { Editor } from "./editor.ts";
+import { encodeInlineRefs, encodeKeyedRef, refCount, refSequence, withCount } from "./extent-refs.ts";
+import { leafCapacity } from "./leaf.ts";
+import type { OpenTree } from "./open-tree.ts";
+
+/** An extent that nothing refers to any more. */
+export interface FreedExtent {
+  readonly logical: number;
+  readonly length: number;
+  readonly isData: boolean;
+  /** It was made since the last commit. */
+  readonly isNew: boolean;
+}
+
+export interface ExtentTreeOptions {
+  readonly generation: number;
+  readonly nodeSize: number;
+  /** Tree blocks have METADATA_ITEMs. */
+  readonly skinny: boolean;
+  readonly freed: (extent: FreedExtent) => Promise<void>;
+}
+
+/** An extent item while it is changed. */
+interface Record {
+  readonly key: Key;
+  readonly item: InstanceType<typeof ExtentItem>;
+  /** Between the item and its inline references: key and level of a block under EXTENT_ITEM. */
+  readonly info: Uint8Array;
+  inline: ExtentRef[];
+}
+
+/** Extents and who refers to them. */
+export class ExtentTree {
+  readonly #editor: Editor;
+  readonly #tree: () => OpenTree;
+  readonly #refs: DelayedRefs;
+  readonly #options: ExtentTreeOptions;
+  /** Longest extent item: beyond, references get items of their own. */
+  readonly #maxBytes: number;
+
+  constructor(editor: Editor, tree: () => OpenTree, refs: DelayedRefs, options: ExtentTreeOptions) {
+    this.#editor = editor;
+    this.#tree = tree;
+    this.#refs = refs;
+    this.#options = options;
+    this.#maxBytes = Math.floor(leafCapacity(options.nodeSize) / 16) - ITEM_HEADER_BYTES;
+  }
+
+  /** References of a tree block, with those that wait. */
+  async sharingOf(logical: number, level: number): Promise<Sharing> {
+    const head = this.#refs.at(logical);
+    let refs = 0;
+    let full = head?.setFull === true;
+    if (head?.created !== true) {
+      const { item } = await this.#load(logical, this.#options.nodeSize, level);
+      refs = Number(item.refs);
+      full ||= (item.flags & BLOCK_FLAG_FULL_BACKREF) !== 0n;
+    }
+    for (const { delta } of head?.deltas.values() ?? []) refs += delta;
+    return { refs, full };
+  }
+
+  /** Applies all changes of references that wait, and those that this brings about. */
+  async applyAll(): Promise<void> {
+    while (this.#refs.size > 0) {
+      for (const logical of this.#refs.addresses()) {
+        const head = this.#refs.take(logical);
+        if (head !== undefined) await this.#apply(head);
+      }
+    }
+  }
+
+  async #apply(head: RefHead): Promise<void> {
+    const { logical, length, level } = head;
+    if (head.created) {
+      const refs = [...head.deltas.values()].map(({ ref, delta }) => withCount(ref, delta)!);
+      if (refs.length === 0) await this.#freed(head, true);
+      else await this.#insert(head, refs);
+      return;
+    }
+    if (head.deltas.size === 0 && !head.setFull) return;
+    const record = await this.#load(logical, length, level);
+    const isNew = record.item.generation === BigInt(this.#options.generation);
+    const inlineBefore = encodedBytes(record.inline);
+    if (head.setFull) record.item.flags |= BLOCK_FLAG_FULL_BACKREF;
+    for (const { ref, delta } of head.deltas.values()) await this.#changeRef(record, ref, delta);
+    if (record.item.refs === 0n) {
+      await this.#editor.remove(this.#tree(), record.key);
+      await this.#freed(head, isNew);
+    } else {
+      await this.#store(record, encodedBytes(record.inline) === inlineBefore);
+    }
+  }
+
+  async #freed({ logical, length, level }: RefHead, isNew: boolean): Promise<void> {
+    await this.#options.freed({ logical, length, isData: level < 0, isNew });
+  }
+
+  async #insert(head: RefHead, refs: readonly ExtentRef[]): Promise<void> {
+    const { logical, length, level } = head;
+    const isData = level < 0;
+    const { generation, skinny } = this.#options;
+    const key =
+      isData || !skinny
+        ? keyOf(BigInt(logical), EXTENT_ITEM, BigInt(length))
+        : keyOf(BigInt(logical), METADATA_ITEM, BigInt(level));
+    const info = new Uint8Array(isData || skinny ? 0 : TreeBlockInfo.byteLength);
+    // The key in it is a hint that nobody needs; the level is looked at.
+    if (info.byteLength > 0) new TreeBlockInfo(viewOf(info)).level = level;
+    const item = new ExtentItem(viewOf(new Uint8Array(ExtentItem.byteLength)));
+    item.generation = BigInt(generation);
+    item.flags = isData ? EXTENT_FLAG_DATA : EXTENT_FLAG_TREE_BLOCK | (head.setFull ? BLOCK_FLAG_FULL_BACKREF : 0n);
+    const record: Record = { key, item, info, inline: [] };
+    for (const ref of refs) {
+      item.refs += BigInt(refCount(ref));
+      if (this.#fitsInline(record, ref)) record.inline.push(ref);
+      else await this.#insertKeyed(logical, ref);
+    }
+    await this.#editor.insert(this.#tree(), key, encodeRecord(record));
+  }
+
+  async #changeRef(record: Record, ref: ExtentRef, delta: number): Promise<void> {
+    const name = refName(ref);
+    const found = record.inline.find((candidate) => refName(candidate) === name);
+    const isAllInline = inlineCount(record) === Number(record.item.refs);
+    record.item.refs += BigInt(delta);
+    if (found !== undefined) {
+      const changed = withCount(found, refCount(found) + delta);
+      record.inline = record.inline.flatMap((other) =>
+        other !== found ? [other] : changed === undefined ? [] : [changed],
+      );
+      return;
+    }
+    if (delta > 0 && isAllInline && this.#fitsInline(record, ref)) {
+      record.inline.push(withCount(ref, delta)!);
+      return;
+    }
+    await this.#changeKeyed(Number(record.key.objectid), ref, delta);
+  }
+
+  #fitsInline(record: Record, ref: ExtentRef): boolean {
+    const size = ExtentItem.byteLength + record.info.byteLength + encodedBytes(record.inline);
+    return size + inlineRefSize(ref.type)! < this.#maxBytes;
+  }
+
+  async #insertKeyed(logical: number, ref: ExtentRef): Promise<void> {
+    await this.#changeKeyed(logical, ref, refCount(ref));
+  }
+
+  async #changeKeyed(logical: number, ref: ExtentRef, delta: number): Promise<void> {
+    const { key, found } = await this.#findKeyed(logical, ref);
+    const changed = withCount(ref, (found === undefined ? 0 : refCount(found)) + delta);
+    const tree = this.#tree();
+    if (changed === undefined) await this.#editor.remove(tree, key);
+    else if (found === undefined) await this.#editor.insert(tree, key, encodeKeyedRef(changed));
+    else await this.#editor.replace(tree, key, encodeKeyedRef(changed));
+  }
+
+  /** The item of a reference, or the key that it would get: the next free one, where hashes collide. */
+  async #findKeyed(logical: number, ref: ExtentRef): Promise<{ key: Key; found: ExtentRef | undefined }> {
+    const name = refName(ref);
+    for (let offset = refSequence(ref); ; offset = BigInt.asUintN(64, offset + 1n)) {
+      const key = keyOf(BigInt(logical), ref.type, offset);
+      const data = await this.#editor.get(this.#tree(), key);
+      if (data === undefined) return { key, found: undefined };
+      const found = decodeKeyedRefs(viewOf(data), ref.type, offset)[0]!;
+      if (refName(found) === name) return { key, found };
+      if (ref.type !== EXTENT_DATA_REF)
+        throw new CorruptError(`Cannot change reference: another has its key`, { logical });
+    }
+  }
+
+  async #load(logical: number, length: number, level: number): Promise<Record> {
+    // A block may have either kind of item, whatever new ones get: EXTENT_ITEM comes right before METADATA_ITEM.
+    const wanted =
+      level < 0
+        ? keyOf(BigInt(logical), EXTENT_ITEM, BigInt(length))
+        : keyOf(BigInt(logical), METADATA_ITEM, BigInt(level));
+    const span = await this.#editor.find(this.#tree(), wanted, "atOrBefore");
+    const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
+    const isIt =
+      key?.objectid === BigInt(logical) &&
+      ((key.type === METADATA_ITEM && level >= 0 && key.offset === BigInt(level)) ||
+        (key.type === EXTENT_ITEM && key.offset === BigInt(length)));
+    if (span === undefined || key === undefined || !isIt) {
+      throw new CorruptError(`Cannot find extent of ${length} bytes: the extent tree has no item for it`, { logical });
+    }
+    const data = itemBytes(span.leaf, span.first).slice();
+    const item = new ExtentItem(viewOf(data));
+    return {
+      key,
+      item,
+      info: data.subarray(ExtentItem.byteLength, inlineRefsAt(key.type, item.flags)),
+      inline: decodeInlineRefs(viewOf(data), key.type, { logical }),
+    };
+  }
+
+  async #store(record: Record, sameSize: boolean): Promise<void> {
+    const data = encodeRecord(record);
+    if (sameSize) await this.#editor.edit(this.#tree(), record.key, (bytes) => bytes.set(data));
+    else await this.#editor.replace(this.#tree(), record.key, data);
+  }
+}
+
+function encodedBytes(refs: readonly ExtentRef[]): number {
+  return refs.reduce((sum, { type }) => sum + inlineRefSize(type)!, 0);
+}
+
+function inlineCount({ inline }: Record): number {
+  return inline.reduce((sum, ref) => sum + refCount(ref), 0);
+}
+
+function encodeRecord({ item, info, inline }: Record): Uint8Array {
+  const refs = encodeInlineRefs(inline);
+  const data = new Uint8Array(ExtentItem.byteLength + info.byteLength + refs.byteLength);
+  data.set(new Uint8Array(item.view.buffer, item.view.byteOffset + item.at, ExtentItem.byteLength));
+  data.set(info, ExtentItem.byteLength);
+  data.set(refs, ExtentItem.byteLength + info.byteLength);
+  return data;
+}

@@ -1,0 +1,2 @@
+export { type DataRef, Transaction } from "./transaction.ts";
+export { openWritableVolume, type WritableOptions, WritableVolume } from "./writable.ts";

@@ -1,0 +1,32 @@
+import type { Key } from "../format/key.ts";
+import type { NodeBlock } from "../format/node.ts";
+import { isSubvolumeId } from "../format/objectid.ts";
+
+/** A tree as a transaction has it so far. */
+export class OpenTree {
+  readonly id: bigint;
+  root: NodeBlock;
+  /** Key of its root item; root and chunk tree have none. */
+  readonly itemKey: Key | undefined;
+  /** Blocks of this generation and older may be shared with snapshots. */
+  lastSnapshot: number;
+  /** Whether its blocks can be shared at all: those of subvolumes can. */
+  readonly isShareable: boolean;
+  /** The root block that its root item names. */
+  recordedRoot: number;
+  /** Bytes of blocks that were added, less those dropped, since its root item was written. */
+  bytesDelta = 0;
+  /** When an inode changed, in nanoseconds since 1970; until its root item says so. */
+  changedAt: bigint | undefined;
+  /** Something else in the root item waits to be written: it is copied at the commit. */
+  snapshotTaken = false;
+
+  constructor(id: bigint, root: NodeBlock, itemKey: Key | undefined, lastSnapshot: number) {
+    this.id = id;
+    this.root = root;
+    this.itemKey = itemKey;
+    this.lastSnapshot = lastSnapshot;
+    this.isShareable = isSubvolumeId(id);
+    this.recordedRoot = root.logical;
+  }
+}

@@ -1,0 +1,174 @@
+import { BtrfsError } from "../errors.ts";
+import { BLOCK_GROUP_DATA, BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, type Profile } from "../format/chunk.ts";
+import { type Chunk, ChunkMap } from "../volume/chunk-map.ts";
+import { BlockGroup } from "./block-group.ts";
+import { planChunk, type RoomyDevice } from "./device-space.ts";
+import { RangeSet } from "./range-set.ts";
+
+/** What the last commit says of the space in a chunk. */
+export interface SpaceRecords {
+  /** Bytes in extents, from the block group item. */
+  usedIn(chunk: Chunk): Promise<number>;
+  freeIn(chunk: Chunk): Promise<RangeSet>;
+}
+
+export interface SpaceOptions {
+  readonly chunks: readonly Chunk[];
+  readonly devices: readonly RoomyDevice[];
+  readonly nodeSize: number;
+  readonly sectorSize: number;
+  /** Data and metadata share chunks. */
+  readonly mixed: boolean;
+  /** Bytes in extents, of the last commit. */
+  readonly bytesUsed: number;
+  readonly records: SpaceRecords;
+}
+
+export type SpaceKind = "data" | "metadata" | "system";
+
+/**
+ * The one place that accounts for space: what is free, in use and pinned, chunk by chunk, from one commit to the next.
+ * New chunks exist here at once; their items are written when the commit comes to it.
+ */
+export class Space {
+  readonly options: SpaceOptions;
+  readonly groups = new Map<Chunk, BlockGroup>();
+  /** Chunks without items yet. */
+  readonly newChunks: Chunk[] = [];
+  chunks: ChunkMap;
+  /** Bytes in extents, as the next commit will have it. */
+  bytesUsed: number;
+  /** The group that the last allocation of each kind came from. */
+  readonly #current = new Map<SpaceKind, BlockGroup>();
+
+  constructor(options: SpaceOptions) {
+    this.options = options;
+    this.chunks = new ChunkMap(options.chunks);
+    this.bytesUsed = options.bytesUsed;
+  }
+
+  /** Logical address for a new tree block: it stays in memory until the commit. */
+  allocateNode(kind: "metadata" | "system"): number | Promise<number> {
+    const { nodeSize } = this.options;
+    return this.allocate(kind, nodeSize, nodeSize);
+  }
+
+  /**
+   * Hands out `length` bytes in one piece.
+   *
+   * @throws {BtrfsError} `space`, when no chunk has them and none can be added.
+   */
+  allocate(kind: SpaceKind, length: number, align: number): number | Promise<number> {
+    const start = this.#current.get(kind)?.take(length, align);
+    if (start === undefined) return this.#search(kind, length, align);
+    this.bytesUsed += length;
+    return start;
+  }
+
+  /** As `allocate`, of data, and shorter where no piece is that long: of at least `least` bytes. */
+  async allocateUpTo(length: number, least: number): Promise<{ start: number; length: number }> {
+    const { sectorSize } = this.options;
+    for (let wanted = length; ; ) {
+      try {
+        return { start: await this.allocate("data", wanted, sectorSize), length: wanted };
+      } catch (error) {
+        if (!(error instanceof BtrfsError) || error.code !== "space") throw error;
+        const longest = await this.#longestFree("data");
+        const next = Math.floor(Math.min(longest, wanted - sectorSize) / sectorSize) * sectorSize;
+        if (next < least) throw error;
+        wanted = next;
+      }
+    }
+  }
+
+  /**
+   * Takes an extent back.
+   *
+   * @param pinned Whether the last commit, or a write that is under way, still needs its bytes.
+   */
+  async free(start: number, length: number, pinned: boolean): Promise<void> {
+    const group = await this.#group(this.chunks.get(start, length));
+    group.give(start, length, pinned);
+    this.bytesUsed -= length;
+  }
+
+  /** After a commit. */
+  committed(): void {
+    for (const group of this.groups.values()) group.unpin();
+  }
+
+  async #search(kind: SpaceKind, length: number, align: number): Promise<number> {
+    for (const chunk of this.chunks.chunks) {
+      if (!this.#suits(chunk, kind)) continue;
+      const group = await this.#group(chunk);
+      if (!group.isLoaded) {
+        if (group.chunk.length - group.used < length) continue;
+        group.load(await this.options.records.freeIn(chunk));
+      }
+      const start = group.take(length, align);
+      if (start !== undefined) return this.#found(kind, group, start, length);
+    }
+    const group = this.#addChunk(kind, length);
+    const start = group?.take(length, align);
+    if (start !== undefined) return this.#found(kind, group!, start, length);
+    throw new BtrfsError(
+      "space",
+      `Cannot allocate ${length} bytes of ${kind}: no chunk has them in one piece, and no device has room for another`,
+    );
+  }
+
+  #found(kind: SpaceKind, group: BlockGroup, start: number, length: number): number {
+    this.#current.set(kind, group);
+    this.bytesUsed += length;
+    return start;
+  }
+
+  async #longestFree(kind: SpaceKind): Promise<number> {
+    let longest = 0;
+    for (const chunk of this.chunks.chunks) {
+      if (!this.#suits(chunk, kind)) continue;
+      const group = await this.#group(chunk);
+      if (group.isLoaded) longest = Math.max(longest, group.longestFree);
+    }
+    return longest;
+  }
+
+  #suits(chunk: Chunk, kind: SpaceKind): boolean {
+    return chunk.type === this.#typeOf(kind);
+  }
+
+  #typeOf(kind: SpaceKind): number {
+    if (kind === "system") return BLOCK_GROUP_SYSTEM;
+    if (this.options.mixed) return BLOCK_GROUP_DATA | BLOCK_GROUP_METADATA;
+    return kind === "data" ? BLOCK_GROUP_DATA : BLOCK_GROUP_METADATA;
+  }
+
+  async #group(chunk: Chunk): Promise<BlockGroup> {
+    let group = this.groups.get(chunk);
+    if (group !== undefined) return group;
+    group = new BlockGroup(chunk, await this.options.records.usedIn(chunk));
+    this.groups.set(chunk, group);
+    return group;
+  }
+
+  #addChunk(kind: SpaceKind, least: number): BlockGroup | undefined {
+    const type = this.#typeOf(kind);
+    const { chunks } = this.chunks;
+    const chunk = planChunk(chunks, this.options.devices, type, this.#profileOf(kind), least);
+    if (chunk === undefined) return undefined;
+    this.chunks = new ChunkMap([...chunks, chunk]);
+    this.newChunks.push(chunk);
+    const group = new BlockGroup(chunk, undefined);
+    const free = new RangeSet();
+    free.add(chunk.start, chunk.start + chunk.length);
+    group.load(free);
+    this.groups.set(chunk, group);
+    return group;
+  }
+
+  /** The profile of the newest chunk of the kind. */
+  #profileOf(kind: SpaceKind): Profile {
+    const newest = this.chunks.chunks.findLast((chunk) => this.#suits(chunk, kind));
+    return newest?.profile ?? "single";
+  }
+}

@@ -1,0 +1,239 @@
+import { viewOf } from "../bytes/bytes.ts";
+import { BtrfsError } from "../errors.ts";
+import { type Key, type KeyRange, keyOf, MAX_U64 } from "../format/key.ts";
+import { EXTENT_DATA_REF, ROOT_ITEM } from "../format/key-type.ts";
+import { itemBytes, itemWhere, type NodeBlock, NodeHeader, slotKey } from "../format/node.ts";
+import {
+  CHUNK_TREE_OBJECTID,
+  CSUM_TREE_OBJECTID,
+  EXTENT_TREE_OBJECTID,
+  ROOT_TREE_OBJECTID,
+} from "../format/objectid.ts";
+import { decodeRootItem, type RootItem } from "../format/root.ts";
+import { INCOMPAT_SKINNY_METADATA, SUPERBLOCK_BYTES, Superblock } from "../format/superblock.ts";
+import type { LeafSpan } from "../tree/source.ts";
+import type { LeafWalk } from "../tree/walk.ts";
+import { rootOfItem } from "../volume/roots.ts";
+import type { Volume } from "../volume/volume.ts";
+import { Checksums } from "./checksums.ts";
+import { bytesOf } from "./chunk-items.ts";
+import { Cow } from "./cow.ts";
+import { DataWriter } from "./data-writer.ts";
+import { DelayedRefs } from "./delayed-refs.ts";
+import { Editor } from "./editor.ts";
+import { ExtentTree } from "./extent-tree.ts";
+import { Nodes } from "./nodes.ts";
+import { OpenTree } from "./open-tree.ts";
+import type { Space } from "./space.ts";
+import type { SuperblockStruct } from "./superblock.ts";
+
+/** Stored data that file extents of one inode refer to. */
+export interface DataRef {
+  /** Logical address and stored bytes of the whole extent. */
+  readonly logical: number;
+  readonly length: number;
+  /** Object id of the tree, and the inode in it. */
+  readonly tree: bigint;
+  readonly inode: bigint;
+  /** File offset at which the extent would start, modulo 2^64. */
+  readonly offset: bigint;
+}
+
+/**
+ * Changes of a filesystem that become visible together. Trees are named by their ids. Steps run one after the other:
+ * await each before the next.
+ */
+export class Transaction {
+  /** The filesystem as of the last commit. */
+  readonly volume: Volume;
+  /** Of this transaction: one more than the last commit's. */
+  readonly generation: number;
+  /** What the superblock will say. */
+  readonly superblock: SuperblockStruct;
+  readonly nodes: Nodes;
+  readonly space: Space;
+  readonly refs = new DelayedRefs();
+  readonly editor: Editor;
+  readonly extents: ExtentTree;
+  readonly data: DataWriter;
+  readonly cow: Cow;
+  readonly #trees = new Map<bigint, OpenTree>();
+  readonly #checksums: Checksums;
+
+  constructor(volume: Volume, space: Space) {
+    this.volume = volume;
+    this.space = space;
+    this.generation = volume.generation + 1;
+    const superblock = new Uint8Array(SUPERBLOCK_BYTES);
+    superblock.set(
+      new Uint8Array(
+        volume.superblock.view.buffer,
+        volume.superblock.view.byteOffset + volume.superblock.at,
+        SUPERBLOCK_BYTES,
+      ),
+    );
+    this.superblock = new Superblock(viewOf(superblock));
+    const { nodeSize, sectorSize } = volume;
+    const { chunkTreeUuid } = new NodeHeader(volume.chunkTree.root.view);
+    this.nodes = new Nodes(
+      { nodeSize, fsid: volume.limits.fsid, chunkTreeUuid: chunkTreeUuid.slice(), generation: this.generation },
+      volume,
+    );
+    this.cow = new Cow(this.nodes, space, this.refs);
+    this.editor = new Editor(this.nodes, this.cow);
+    this.#addTree(ROOT_TREE_OBJECTID, volume.rootTree.root);
+    this.#addTree(CHUNK_TREE_OBJECTID, volume.chunkTree.root);
+    const checksumSize = volume.checksum.byteLength;
+    this.#checksums = new Checksums(this.editor, () => this.tree(CSUM_TREE_OBJECTID), {
+      nodeSize,
+      sectorSize,
+      checksumSize,
+    });
+    this.data = new DataWriter(volume, space, this.#checksums, this.refs);
+    this.extents = new ExtentTree(this.editor, () => this.#trees.get(EXTENT_TREE_OBJECTID)!, this.refs, {
+      generation: this.generation,
+      nodeSize,
+      skinny: (volume.superblock.incompatFlags & INCOMPAT_SKINNY_METADATA) !== 0n,
+      freed: async ({ logical, length, isData, isNew }) => {
+        if (isData) await this.#checksums.remove(logical, logical + length);
+        else if (isNew) this.nodes.drop(logical);
+        // A block waits in memory for the commit, data may be on its way to the device.
+        await this.space.free(logical, length, isData || !isNew);
+      },
+    });
+    this.cow.sharingOf = (logical, level) => this.extents.sharingOf(logical, level);
+  }
+
+  /** Opens what every change needs. */
+  async open(): Promise<void> {
+    await this.tree(EXTENT_TREE_OBJECTID);
+  }
+
+  /** Bytes of tree blocks that wait in memory for the commit: long jobs commit when they get many. */
+  get dirtyBytes(): number {
+    return this.nodes.dirty.size * this.volume.nodeSize;
+  }
+
+  get openTrees(): Iterable<OpenTree> {
+    return this.#trees.values();
+  }
+
+  /** @throws {BtrfsError} `missing`. */
+  async tree(id: bigint): Promise<OpenTree> {
+    return this.#trees.get(id) ?? (await this.#open(id));
+  }
+
+  /** The root item of a tree, in bytes of its own, as the last commit or a step has it. */
+  async rootItem(id: bigint): Promise<{ key: Key; item: InstanceType<typeof RootItem> } | undefined> {
+    const span = await this.find(ROOT_TREE_OBJECTID, keyOf(id, ROOT_ITEM, MAX_U64), "atOrBefore");
+    const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
+    if (span === undefined || key?.objectid !== id || key.type !== ROOT_ITEM) return undefined;
+    return { key, item: decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first)) };
+  }
+
+  /** The item with this key, or the last one at or before it. Look at it before the next change. */
+  async find(tree: bigint, key: Key, match: "exact" | "atOrBefore" = "exact"): Promise<LeafSpan | undefined> {
+    return this.editor.find(this.#trees.get(tree) ?? (await this.tree(tree)), key, match);
+  }
+
+  /** The data of an item, to be looked at before the next change. */
+  async get(tree: bigint, key: Key): Promise<Uint8Array | undefined> {
+    return this.editor.get(this.#trees.get(tree) ?? (await this.tree(tree)), key);
+  }
+
+  /** The items of a range, leaf by leaf; no change may come before its end. */
+  async walk(tree: bigint, range?: KeyRange): Promise<LeafWalk> {
+    return this.editor.walk(await this.tree(tree), range);
+  }
+
+  /** @throws {BtrfsError} `exists`, `space`. */
+  async insert(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
+    await this.editor.insert(this.#trees.get(tree) ?? (await this.tree(tree)), key, data);
+  }
+
+  /** Changes the bytes of an item where it lies. They are lent until `change` returns. @throws {BtrfsError} `missing`. */
+  async edit(tree: bigint, key: Key, change: (data: DataView) => void): Promise<void> {
+    await this.editor.edit(await this.tree(tree), key, (data) => change(viewOf(data)));
+  }
+
+  /** Gives an item other data, of any length. @throws {BtrfsError} `missing`. */
+  async replace(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
+    await this.editor.replace(await this.tree(tree), key, data);
+  }
+
+  /** Gives an item another key that keeps it between its neighbours. @throws {BtrfsError} `missing`. */
+  async rekey(tree: bigint, from: Key, to: Key): Promise<void> {
+    await this.editor.rekey(await this.tree(tree), from, to);
+  }
+
+  /** @throws {BtrfsError} `missing`. */
+  async remove(tree: bigint, key: Key): Promise<void> {
+    await this.editor.remove(await this.tree(tree), key);
+  }
+
+  async removeRange(tree: bigint, range: KeyRange): Promise<void> {
+    await this.editor.removeRange(await this.tree(tree), range);
+  }
+
+  /** Counts file extents of one inode that refer to stored data: more, or fewer when `delta` is negative. */
+  changeDataRef({ logical, length, tree, inode, offset }: DataRef, delta: number): void {
+    const ref = {
+      type: EXTENT_DATA_REF,
+      root: tree,
+      objectid: inode,
+      offset: BigInt.asUintN(64, offset),
+      count: 1,
+    } as const;
+    this.refs.change(logical, length, -1, ref, delta);
+  }
+
+  /** Notes that an inode of a subvolume changed, for its root item. @param now Nanoseconds since 1970. */
+  async noteChange(tree: bigint, now: bigint): Promise<void> {
+    (await this.tree(tree)).changedAt = now;
+  }
+
+  /** A new, empty tree. Its root item is inserted as it is; where the tree begins is written at the commit. */
+  async createTree(key: Key, item: InstanceType<typeof RootItem>): Promise<void> {
+    await this.insert(ROOT_TREE_OBJECTID, key, bytesOf(item));
+    const tree = new OpenTree(key.objectid, this.volume.rootTree.root, key, 0);
+    tree.root = await this.cow.make(tree, 0);
+    tree.recordedRoot = 0;
+    this.#trees.set(tree.id, tree);
+  }
+
+  /** A new tree with all that `source` has, sharing its blocks. Its root item is inserted as it is. */
+  async copyTree(source: bigint, key: Key, item: InstanceType<typeof RootItem>): Promise<void> {
+    const tree = await this.tree(source);
+    // The source gets a root of its own before its blocks below become everybody's.
+    tree.root = await this.cow.copy(tree, tree.root);
+    tree.lastSnapshot = this.generation;
+    const root = await this.cow.share(tree, key.objectid);
+    await this.insert(ROOT_TREE_OBJECTID, key, bytesOf(item));
+    const copy = new OpenTree(key.objectid, root, key, this.generation);
+    copy.recordedRoot = 0;
+    this.#trees.set(copy.id, copy);
+  }
+
+  /** Adds a feature bit that from now on is needed to read the filesystem. */
+  needIncompat(bit: bigint): void {
+    this.superblock.incompatFlags |= bit;
+  }
+
+  #addTree(id: bigint, root: NodeBlock): void {
+    this.#trees.set(id, new OpenTree(id, root, undefined, 0));
+  }
+
+  async #open(id: bigint): Promise<OpenTree> {
+    const found = await this.rootItem(id);
+    if (found === undefined) {
+      throw new BtrfsError("missing", "Cannot find tree: it has no root item", { where: { tree: id } });
+    }
+    const { key, item } = found;
+    const { logical, level, generation } = rootOfItem(id, item, this.volume.sectorSize, { tree: id });
+    const expect = { level, generation, owner: id };
+    const root = this.nodes.cached(logical, expect) ?? (await this.nodes.readNode(logical, expect));
+    const tree = new OpenTree(id, root, key, Number(item.lastSnapshot));
+    this.#trees.set(id, tree);
+    return tree;
+  }
+}

@@ -1,0 +1,122 @@
+import { isStore } from "../device/slice.ts";
+import type { ByteStore } from "../device/source.ts";
+import { BtrfsError } from "../errors.ts";
+import { INCOMPAT_MIXED_GROUPS } from "../format/superblock.ts";
+import { openVolume, type VolumeOptions } from "../volume/open.ts";
+import type { Volume } from "../volume/volume.ts";
+import { settle, Writer } from "./commit.ts";
+import { spaceRecords } from "./records.ts";
+import { checkWritable } from "./refusals.ts";
+import { Space } from "./space.ts";
+import { Transaction } from "./transaction.ts";
+
+export interface WritableOptions extends Pick<VolumeOptions, "cacheBytes" | "onEvent"> {}
+
+/**
+ * Opens a filesystem to change it: all of its devices. Nothing else may have it open: whoever opens the stores sees to that.
+ *
+ * @throws {BtrfsError} as `openVolume`; `unsupported` or `busy` for what can be read and must not be written, by name.
+ */
+export async function openWritableVolume(
+  stores: readonly ByteStore[],
+  options: WritableOptions = {},
+): Promise<WritableVolume> {
+  for (const store of stores) {
+    if (!isStore(store)) throw new BtrfsError("permission", "Cannot write: the device is open for reading only");
+  }
+  const volume = await openVolume(stores, options);
+  await checkWritable(volume);
+  return new WritableVolume(volume);
+}
+
+/** A filesystem that can be changed, one transaction after the other. */
+export class WritableVolume implements AsyncDisposable {
+  #volume: Volume;
+  #space: Space | undefined;
+  #isBusy = false;
+  #failure: unknown;
+
+  constructor(volume: Volume) {
+    this.#volume = volume;
+  }
+
+  /** The filesystem as of the last commit: another one after each. */
+  get volume(): Volume {
+    return this.#volume;
+  }
+
+  /**
+   * Runs `change` and commits what it did; resolves when that is durable. A throw inside leaves the filesystem as it was.
+   *
+   * @throws {BtrfsError} `space`, `busy` while another transaction runs, `io` after a failure that left it unknown what
+   * is on the devices.
+   */
+  async transaction<T>(change: (tx: Transaction) => Promise<T>): Promise<T> {
+    if (this.#isBusy) throw new BtrfsError("busy", "Cannot begin transaction: another one is running");
+    if (this.#failure !== undefined) {
+      throw new BtrfsError("io", "Cannot begin transaction: the last one failed while it was made durable", {
+        cause: this.#failure,
+      });
+    }
+    this.#isBusy = true;
+    try {
+      return await this.#run(change);
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#volume.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #run<T>(change: (tx: Transaction) => Promise<T>): Promise<T> {
+    this.#space ??= this.#newSpace();
+    const tx = new Transaction(this.#volume, this.#space);
+    const writer = new Writer(tx);
+    let result: T;
+    try {
+      await tx.open();
+      result = await change(tx);
+      if (tx.dirtyBytes === 0 && tx.refs.size === 0) return result;
+      await settle(tx);
+      await writer.writeBlocks();
+    } catch (error) {
+      // What was handed out is forgotten; the last commit has it free.
+      this.#space = undefined;
+      throw error;
+    }
+    try {
+      const targets = await writer.prepareSuperblock();
+      await writer.flush();
+      await writer.writeSuperblocks(targets);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+    tx.space.committed();
+    this.#volume = await this.#volume.after(tx.superblock, tx.space.chunks, tx.nodes.dirty.values());
+    return result;
+  }
+
+  #newSpace(): Space {
+    const { chunks, devices, nodeSize, sectorSize, superblock } = this.#volume;
+    return new Space({
+      chunks: chunks.chunks,
+      devices: [...devices.values()].map(({ devid, uuid, totalBytes }) => ({
+        devid,
+        uuid,
+        totalBytes: totalBytes ?? 0,
+      })),
+      nodeSize,
+      sectorSize,
+      mixed: (superblock.incompatFlags & INCOMPAT_MIXED_GROUPS) !== 0n,
+      bytesUsed: Number(superblock.bytesUsed),
+      records: spaceRecords(() => this.#volume),
+    });
+  }
+}
