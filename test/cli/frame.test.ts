@@ -20,7 +20,8 @@ test("--help lists every command, and each command's --help has an example", asy
     expect(own.stdout.toString()).toContain(`Example:\n  ${example}\n`);
     expect(own.stdout.toString()).toContain(`usage: btrkit ${name} ${usage[0]}`);
   }
-});
+  // A process for each command: on a busy machine that takes its time.
+}, 180_000);
 
 test("wrong words are exit status 2 and point to --help", () => {
   expect(btrkit(["nope"])).toMatchObject({
