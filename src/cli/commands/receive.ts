@@ -1,4 +1,4 @@
-import { UnsupportedError } from "../../errors.ts";
+import { BtrfsError } from "../../errors.ts";
 import { FileSource } from "../../node/file-source.ts";
 import { localZone } from "../../node/time-zone.ts";
 import { dumpStream } from "../../receive/dump.ts";
@@ -6,40 +6,82 @@ import { type Context, command } from "../command.ts";
 import { parseCount } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { sayBytes } from "../output.ts";
+import { progressMode } from "../progress.ts";
 
 export const receive = command({
-  brief: "Print what a send stream holds, as btrfs receive --dump does",
-  usage: ["--dump [options]"],
+  brief: "Receive a send stream, as btrfs receive does",
+  usage: ["[options] DEST", "--cleanup DEST", "--dump [options]"],
   details: `
-One line for each command, byte for byte as btrfs receive --dump of btrfs-progs 6.2 prints it, or with --format jsonl
-one JSON object. Receiving into a filesystem is not there yet.`,
+Subvolumes of the stream appear in DEST, a directory of a mounted btrfs; this needs root. Compressed extents are stored
+as they come. Nothing outside of DEST is touched, whatever the stream says. What is interrupted stays writable and marked
+with the xattr user.btrkit.receiving, until --cleanup deletes it.
+
+--dump prints one line for each command instead, byte for byte as btrfs receive --dump of btrfs-progs 6.2 prints it, or
+with --format jsonl one JSON object.`,
   options: {
-    dump: { long: "dump", brief: "print the commands, receive nothing" },
     file: { short: "f", value: "FILE", brief: "read the stream from FILE, - is standard input (default)" },
-    allSegments: { long: "all-segments", brief: "go on after END with the next stream of the file" },
+    onlyOne: { short: "e", brief: "stop after the first END; else go on to the end of the input" },
+    chroot: { short: "C", long: "chroot", brief: "accepted as by btrfs receive: btrkit never leaves DEST" },
+    rootMount: { short: "m", value: "ROOTMOUNT", brief: "where the filesystem is mounted, if /proc does not say" },
     maxErrors: { short: "E", long: "max-errors", value: "N", brief: "stop at N errors, 0 for never (default: 1)" },
-    format: { long: "format", value: "FORMAT", choices: ["text", "jsonl"], brief: "how to print (default: text)" },
+    forceDecompress: { long: "force-decompress", brief: "decode compressed extents and write them" },
+    target: { long: "target", value: "KIND", choices: ["live"], brief: "how to receive (default: as DEST needs it)" },
+    fileattr: { long: "fileattr", brief: "apply inode flags, which btrfs receive leaves out" },
+    fsync: { long: "fsync", brief: "flush each file before it is closed" },
+    syncfs: { long: "syncfs", brief: "flush the filesystem before a subvolume counts as received" },
+    cleanup: { long: "cleanup", brief: "delete the subvolumes in DEST that an interrupted receive has left" },
+    progress: {
+      long: "progress",
+      value: "HOW",
+      optionalValue: true,
+      brief: "progress also where there is no terminal; json: a line of JSON each",
+    },
+    verbose: { short: "v", long: "verbose", many: true, brief: "say more" },
+    quiet: { short: "q", long: "quiet", brief: "print errors only" },
+    dump: { long: "dump", brief: "print the commands, receive nothing" },
+    allSegments: { long: "all-segments", brief: "with --dump: go on after END with the next stream of the file" },
+    format: { long: "format", value: "FORMAT", choices: ["text", "jsonl"], brief: "of --dump (default: text)" },
     data: { long: "data", brief: "with --format jsonl: the bytes of data too, in base64" },
-    verbose: { short: "v", long: "verbose", many: true, brief: "accepted as by btrfs receive, changes nothing" },
-    quiet: { short: "q", long: "quiet", brief: "accepted as by btrfs receive, changes nothing" },
-    onlyOne: { short: "e", brief: "accepted as by btrfs receive, changes nothing" },
-    chroot: { short: "C", long: "chroot", brief: "accepted as by btrfs receive, changes nothing" },
-    rootMount: { short: "m", value: "ROOTMOUNT", brief: "accepted as by btrfs receive, changes nothing" },
-    forceDecompress: { long: "force-decompress", brief: "accepted as by btrfs receive, changes nothing" },
   },
-  example: "btrkit receive --dump -f home.btrfs",
+  example: "btrkit receive -f home.btrfs /mnt/backup",
   dropIn: true,
   async run(context, options, operands) {
-    if (!options.dump) {
-      throw new UnsupportedError("Cannot receive: it is not supported yet, only --dump is");
+    const wanted = options.dump ? 0 : 1;
+    if (operands.length !== wanted) {
+      throw new UsageError(`exactly ${wanted} argument${wanted === 1 ? "" : "s"} expected, ${operands.length} given`);
     }
-    if (operands.length > 0) throw new UsageError(`exactly 0 arguments expected, ${operands.length} given`);
     const maxErrors = options.maxErrors === undefined ? 1 : parseCount(options.maxErrors);
+    if (operands[0] !== undefined) {
+      const live = await loadLive();
+      if (options.cleanup) return await live.cleanUpLive(context, operands[0]);
+      if (!live.isOnBtrfs(operands[0])) {
+        throw new BtrfsError("kind", `${operands[0]} doesn't belong to btrfs mount point`);
+      }
+      const { verbose, quiet, onlyOne, rootMount, fileattr, forceDecompress, fsync, syncfs } = options;
+      const mode = progressMode(options.progress ?? (quiet ? "" : undefined));
+      using source = await openStream(options.file || "-", context.signal);
+      const wishes = { rootMount, fileattr, forceDecompress, fsync, syncfs };
+      const flags = { quiet, verbose, onlyFirstSegment: onlyOne, maxErrors, progress: mode };
+      return await live.receiveLive(context, source, operands[0], flags, wishes);
+    }
     using source = await FileSource.open(options.file || "-", context.signal);
     if (options.format === "jsonl") return await dumpJson(context, source, options);
     return await dumpText(context, source, { maxErrors, allSegments: options.allSegments });
   },
 });
+
+/** Here, because the compiler leaves the path as it is in functions with `using`. */
+const loadLive = () => import("../receive-live.ts");
+
+/** With the peer's sentence, where it is not there. */
+async function openStream(path: string, signal: AbortSignal): Promise<FileSource> {
+  try {
+    return await FileSource.open(path, signal);
+  } catch (error) {
+    if (!(error instanceof BtrfsError) || error.code !== "missing") throw error;
+    throw new BtrfsError("missing", `cannot open ${path}: No such file or directory`, { cause: error });
+  }
+}
 
 async function dumpText(
   { out, signal, say }: Context,

@@ -1,0 +1,191 @@
+import { constants } from "node:fs";
+import { type Codecs, loadCodecs } from "#codec";
+import { displayName } from "../../bytes/display.ts";
+import { BtrfsError, KernelError } from "../../errors.ts";
+import { EncodedTally } from "../../receive/encoded-tally.ts";
+import {
+  parentMissing,
+  type ReceiveTarget,
+  type Report,
+  type SubvolumeStart,
+  type Unfinished,
+} from "../../receive/target.ts";
+import type { CommandBatch } from "../../stream/batch.ts";
+import { statx } from "../attributes.ts";
+import { AT_FDCWD, pathOf } from "../call.ts";
+import { RENAME_NOREPLACE, renameat2 } from "../entries.ts";
+import { flock, syncfs } from "../file.ts";
+import { getFilesystemInfo } from "../filesystem.ts";
+import { loadNative, type Native } from "../native.ts";
+import { close, openat } from "../open.ts";
+import { createSnapshot, createSubvolume, deleteSubvolume, setReadOnly, setReceivedSubvolume } from "../subvolume.ts";
+import { hasMark, openSubvolume, removeMark, setMark, temporaryName } from "./mark.ts";
+import { MountView } from "./mount.ts";
+import { type ApplyOptions, SubvolumeWriter } from "./writer.ts";
+
+export interface LiveTargetOptions extends Partial<ApplyOptions> {
+  /** Where the filesystem is mounted, for hosts whose `/proc` does not say. */
+  readonly rootMount?: string | undefined;
+  /** Flush the filesystem before a subvolume counts as received. */
+  readonly syncfs?: boolean | undefined;
+}
+
+interface OpenSubvolume {
+  readonly start: SubvolumeStart;
+  readonly root: number;
+  readonly writer: SubvolumeWriter;
+  readonly report: Report;
+}
+
+/**
+ * Receives into a directory of a mounted btrfs, as root: subvolumes and snapshots by ioctl, encoded writes unopened
+ * where the kernel takes them.
+ *
+ * All is done below open directories, without following symbolic links. A subvolume bears `user.btrkit.receiving` from
+ * before it has its name until it has its received uuid.
+ */
+export class LiveTarget implements ReceiveTarget, Disposable {
+  readonly encoded = new EncodedTally();
+  /** Extents whose data a stream without data (`btrfs send --no-data`) left out. */
+  withoutData = 0;
+  /** Files whose inode flags (FILEATTR) could not all be set. */
+  withoutFlags = 0;
+
+  readonly #native: Native;
+  readonly #directory: number;
+  readonly #mount: MountView;
+  readonly #options: LiveTargetOptions;
+  readonly #sectorSize: number;
+  #codecs: Codecs | undefined;
+  #open: OpenSubvolume | undefined;
+
+  private constructor(native: Native, directory: number, options: LiveTargetOptions) {
+    this.#native = native;
+    this.#directory = directory;
+    this.#options = options;
+    this.#sectorSize = getFilesystemInfo(native, directory).sectorSize;
+    this.#mount = MountView.of(native, directory, options.rootMount);
+  }
+
+  /**
+   * @param path A directory on btrfs.
+   * @throws {KernelError} EPERM without root.
+   */
+  static open(path: string, options: LiveTargetOptions = {}, native = loadNative()): LiveTarget {
+    const directory = openat(native, AT_FDCWD, path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      return new LiveTarget(native, directory, options);
+    } catch (error) {
+      close(native, directory);
+      throw error;
+    }
+  }
+
+  async begin(start: SubvolumeStart, report: Report): Promise<void> {
+    this.#codecs ??= await loadCodecs();
+    const root = this.#make(start);
+    const writer = new SubvolumeWriter({
+      native: this.#native,
+      root,
+      uuid: start.uuid,
+      mount: this.#mount,
+      codecs: this.#codecs,
+      encoded: this.encoded,
+      sectorSize: this.#sectorSize,
+      options: {
+        fileattr: this.#options.fileattr ?? false,
+        forceDecompress: this.#options.forceDecompress ?? false,
+        fsync: this.#options.fsync ?? false,
+      },
+    });
+    this.#open = { start, root, writer, report };
+  }
+
+  apply(batch: CommandBatch, first: number, last: number): void | Promise<void> {
+    const { writer, report } = this.#open!;
+    return writer.apply(batch, first, last, report);
+  }
+
+  async drain(): Promise<void> {}
+
+  async complete(): Promise<void> {
+    const { start, root, writer } = this.#open!;
+    writer.close();
+    if (this.#options.syncfs === true) await syncfs(this.#native, root);
+    setReceivedSubvolume(this.#native, root, { uuid: start.uuid, stransid: start.ctransid });
+    removeMark(this.#native, root);
+    setReadOnly(this.#native, root, true);
+    this.#end();
+  }
+
+  async abandon(): Promise<Unfinished | undefined> {
+    const open = this.#open;
+    if (open === undefined) return undefined;
+    const name = displayName(open.start.name);
+    const place = `${pathOf(this.#native, this.#directory) ?? "."}/${name}`;
+    try {
+      open.writer.close();
+    } catch {
+      // What it could not flush is lost with the rest.
+    }
+    this.#end();
+    return { place };
+  }
+
+  [Symbol.dispose](): void {
+    this.#mount.close();
+    close(this.#native, this.#directory);
+  }
+
+  #end(): void {
+    this.withoutData += this.#open!.writer.withoutData;
+    this.withoutFlags += this.#open!.writer.withoutFlags;
+    close(this.#native, this.#open!.root);
+    this.#open = undefined;
+  }
+
+  /** A subvolume that bears the mark, under its name; its open root. */
+  #make(start: SubvolumeStart): number {
+    this.#refuseTaken(start.name);
+    const temporary = temporaryName();
+    const from = start.parent === undefined ? undefined : this.#openParent(start.parent.uuid);
+    try {
+      if (from === undefined) createSubvolume(this.#native, this.#directory, temporary);
+      else createSnapshot(this.#native, from, this.#directory, temporary);
+    } finally {
+      if (from !== undefined) close(this.#native, from);
+    }
+    const root = openSubvolume(this.#native, this.#directory, temporary)!;
+    try {
+      flock(this.#native, root, "exclusive");
+      setMark(this.#native, root, start.uuid);
+      renameat2(this.#native, this.#directory, temporary, this.#directory, start.name, RENAME_NOREPLACE);
+      return root;
+    } catch (error) {
+      close(this.#native, root);
+      deleteSubvolume(this.#native, this.#directory, temporary);
+      throw error;
+    }
+  }
+
+  #openParent(uuid: Uint8Array): number {
+    const from = this.#mount.openByUuid(uuid);
+    if (from === undefined) throw parentMissing();
+    if (!hasMark(this.#native, from)) return from;
+    const file = pathOf(this.#native, from);
+    close(this.#native, from);
+    const where = file === undefined ? {} : { file };
+    throw new BtrfsError("missing", "Cannot use parent: it is an unfinished receive itself", { where });
+  }
+
+  #refuseTaken(name: Uint8Array): void {
+    try {
+      statx(this.#native, this.#directory, name);
+    } catch (error) {
+      if (error instanceof KernelError && error.errno === "ENOENT") return;
+      throw error;
+    }
+    const sentence = "Cannot create subvolume: something has that name already";
+    throw new KernelError("BTRFS_IOC_SUBVOL_CREATE_V2", "EEXIST", sentence, { where: { path: displayName(name) } });
+  }
+}

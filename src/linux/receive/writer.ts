@@ -1,0 +1,361 @@
+import { constants } from "node:fs";
+import type { Codecs } from "../../codec/codec.ts";
+import { BtrfsError, KernelError } from "../../errors.ts";
+import { CommandError } from "../../receive/command-error.ts";
+import type { EncodedTally } from "../../receive/encoded-tally.ts";
+import type { Report } from "../../receive/target.ts";
+import { ATTRIBUTES, type AttributeField } from "../../stream/attributes.ts";
+import type { CommandBatch } from "../../stream/batch.ts";
+import { COMMANDS, type CommandName, commandName } from "../../stream/commands.ts";
+import { fchmodat, fchownat, utimensat } from "../attributes.ts";
+import { linkat, mkdirat, mknodat, renameat2, rmdirat, symlinkat, unlinkat } from "../entries.ts";
+import { fallocate, ftruncate } from "../file.ts";
+import { cloneRange, enableVerity } from "../file-ioctls.ts";
+import type { Native } from "../native.ts";
+import { close, openat } from "../open.ts";
+import { removeXattr, setXattr } from "../xattr.ts";
+import { CloneSources } from "./clone-sources.ts";
+import { checkedOffset, DataWriter } from "./data.ts";
+import { setFileAttributes } from "./file-attributes.ts";
+import { MARK } from "./mark.ts";
+import type { MountView } from "./mount.ts";
+import { type CurrentObject, openForReading, Places } from "./places.ts";
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+
+export interface ApplyOptions {
+  /** Apply the inode flags of FILEATTR. */
+  readonly fileattr: boolean;
+  /** Decode every encoded write. */
+  readonly forceDecompress: boolean;
+  /** Flush each file that was written before it is closed. */
+  readonly fsync: boolean;
+}
+
+export interface SubvolumeWriterParts {
+  readonly native: Native;
+  /** The root of the subvolume, open; it stays the caller's. */
+  readonly root: number;
+  /** What the sender knows it by. */
+  readonly uuid: Uint8Array;
+  readonly mount: MountView;
+  readonly codecs: Codecs;
+  readonly encoded: EncodedTally;
+  readonly sectorSize: number;
+  readonly options: ApplyOptions;
+}
+
+type Handler = (batch: CommandBatch, i: number, path: string) => void | Promise<void>;
+type Handlers = { readonly [N in Exclude<CommandName, "subvol" | "snapshot" | "end">]: Handler };
+
+const number = (field: AttributeField): number => ATTRIBUTES[field].number;
+const PATH = number("path");
+
+/** Permission bits that may be there from the start; setuid, setgid and sticky wait for the owner. */
+const PLAIN_MODE = 0o777;
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+/** Carries out the commands for one subvolume of a mounted btrfs, one after the other. */
+export class SubvolumeWriter {
+  /** Extents that UPDATE_EXTENT named without their data. */
+  withoutData = 0;
+  /** Files whose inode flags could not all be set. */
+  withoutFlags = 0;
+
+  readonly #native: Native;
+  readonly #options: ApplyOptions;
+  readonly #places: Places;
+  readonly #sources: CloneSources;
+  readonly #data: DataWriter;
+  readonly #owner = { uid: process.geteuid!(), gid: process.getegid!() };
+  readonly #umask = process.umask();
+  readonly #handlers: (Handler | undefined)[] = [];
+
+  constructor({ native, root, uuid, mount, codecs, encoded, sectorSize, options }: SubvolumeWriterParts) {
+    this.#native = native;
+    this.#options = options;
+    this.#places = new Places(native, root, options.fsync);
+    this.#sources = new CloneSources(native, mount, { uuid, places: this.#places });
+    this.#data = new DataWriter({ native, codecs, encoded, sectorSize, forceDecompress: options.forceDecompress });
+    for (const [name, handler] of Object.entries(this.#handlersByName())) {
+      this.#handlers[COMMANDS[name as CommandName].number] = handler;
+    }
+  }
+
+  async apply(batch: CommandBatch, first: number, last: number, report: Report): Promise<void> {
+    for (let i = first; i < last; i++) {
+      try {
+        const fused = this.#createInPlace(batch, i, last);
+        if (fused) i++;
+        else {
+          const done = this.#handlers[batch.type(i)]!(batch, i, pathAt(batch, i, PATH));
+          if (done !== undefined) await done;
+        }
+      } catch (error) {
+        report(CommandError.of(batch, i, error));
+      }
+    }
+  }
+
+  /** Closes all that is open. @throws what a delayed write has left behind. */
+  close(): void {
+    try {
+      this.#sources.close();
+    } finally {
+      this.#places.close();
+    }
+  }
+
+  #handlersByName(): Handlers {
+    const create: Handler = (batch, i, path) => this.#create(batch, i, path, undefined);
+    return {
+      mkfile: create,
+      mkdir: create,
+      mknod: create,
+      mkfifo: create,
+      mksock: create,
+      symlink: create,
+      rename: (batch, i, path) => this.#rename(path, pathAt(batch, i, number("pathTo"))),
+      link: (batch, i, path) => this.#link(pathAt(batch, i, number("pathLink")), path),
+      unlink: (_batch, _i, path) => {
+        const { directory, name } = this.#places.at(path);
+        unlinkat(this.#native, directory.fd, name!);
+        this.#places.removed(path);
+      },
+      rmdir: (_batch, _i, path) => {
+        const { directory, name } = this.#places.at(path);
+        rmdirat(this.#native, directory.fd, name!);
+        this.#places.removed(path);
+      },
+      setXattr: (batch, i, path) => this.#setXattr(batch, i, path),
+      removeXattr: (batch, i, path) => {
+        const attribute = this.#xattrName(batch, i, path);
+        this.#onObject(path, (fd, name) => removeXattr(this.#native, fd, name, attribute));
+      },
+      write: (batch, i, path) => {
+        const file = this.#places.file(path);
+        file.written = true;
+        this.#data.write(file.fd, batch, i);
+      },
+      encodedWrite: (batch, i, path) => {
+        const file = this.#places.file(path);
+        file.written = true;
+        this.#data.encodedWrite(file.fd, batch, i);
+      },
+      clone: (batch, i, path) => this.#clone(batch, i, path),
+      truncate: (batch, i, path) => {
+        const file = this.#places.file(path);
+        file.written = true;
+        ftruncate(this.#native, file.fd, checkedOffset(batch.u64(i, number("size"))));
+      },
+      fallocate: (batch, i, path) => {
+        const file = this.#places.file(path);
+        file.written = true;
+        const offset = checkedOffset(batch.u64(i, number("fileOffset")));
+        const length = checkedOffset(batch.u64(i, number("size")));
+        fallocate(this.#native, file.fd, batch.u32(i, number("fallocateMode")), offset, length);
+      },
+      chmod: (batch, i, path) => this.#setMode(path, batch.u32(i, number("mode")) & 0o7777),
+      chown: (batch, i, path) => this.#setOwner(path, id(batch, i, "uid"), id(batch, i, "gid")),
+      utimes: (batch, i, path) => {
+        const [atime, mtime] = [timeAt(batch, i, "atime"), timeAt(batch, i, "mtime")];
+        this.#onObject(path, (fd, name) => utimensat(this.#native, fd, name, { atime, mtime }));
+      },
+      updateExtent: () => {
+        this.withoutData++;
+      },
+      fileattr: (batch, i, path) => {
+        if (!this.#options.fileattr) return;
+        const flags = batch.u64(i, number("fileattr"));
+        this.#onObject(path, (fd, name) => {
+          if (!setFileAttributes(this.#native, fd, name, flags)) this.withoutFlags++;
+        });
+      },
+      enableVerity: (batch, i, path) => this.#enableVerity(batch, i, path),
+    };
+  }
+
+  /**
+   * Senders make everything under a temporary name and rename it at once. Made under its own name, it is the same for
+   * half of the work, where nothing has that name and its directory hands nothing down. False where both have to be done.
+   */
+  #createInPlace(batch: CommandBatch, i: number, last: number): boolean {
+    if (!isCreation(batch.type(i)) || i + 1 >= last || batch.type(i + 1) !== COMMANDS.rename.number) return false;
+    const path = pathAt(batch, i, PATH);
+    if (pathAt(batch, i + 1, PATH) !== path) return false;
+    const to = pathAt(batch, i + 1, number("pathTo"));
+    try {
+      const { directory } = this.#places.at(to);
+      if (!this.#places.directories.isPlain(directory)) return false;
+      this.#create(batch, i, to, this.#modeAhead(batch, i + 2, last, to));
+      return true;
+    } catch (error) {
+      // Taken, most likely, and to be replaced; or an error that the plain way will meet as well.
+      if (error instanceof KernelError) return false;
+      throw error;
+    }
+  }
+
+  /** The mode that the commands from `i` on will give the object, as far as this batch tells. */
+  #modeAhead(batch: CommandBatch, i: number, last: number, path: string): number | undefined {
+    for (let at = i; at < last && pathAt(batch, at, PATH) === path; at++) {
+      if (batch.type(at) === COMMANDS.chmod.number) return batch.u32(at, number("mode")) & PLAIN_MODE;
+    }
+    return undefined;
+  }
+
+  #create(batch: CommandBatch, i: number, path: string, wantedMode: number | undefined): void {
+    const { directory, name } = this.#places.at(path);
+    const type = batch.type(i);
+    const isPlain = this.#places.directories.isPlain(directory);
+    const fresh = (mode?: number, fd?: number): CurrentObject => ({
+      path,
+      fd,
+      ...(isPlain ? this.#owner : { uid: undefined, gid: undefined }),
+      mode: isPlain && mode !== undefined ? mode & ~this.#umask : undefined,
+      written: false,
+    });
+    if (type === COMMANDS.mkfile.number) {
+      const mode = wantedMode ?? FILE_MODE;
+      const fd = openat(this.#native, directory.fd, name!, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+      this.#places.setCurrent(fresh(mode, fd));
+      return;
+    }
+    this.#places.release();
+    if (type === COMMANDS.mkdir.number) {
+      const mode = wantedMode ?? DIRECTORY_MODE;
+      mkdirat(this.#native, directory.fd, name!, mode);
+      this.#places.setCurrent(fresh(mode));
+    } else if (type === COMMANDS.symlink.number) {
+      symlinkat(this.#native, batch.value(i, number("pathLink"))!, directory.fd, name!);
+      this.#places.setCurrent(fresh());
+    } else {
+      mknodat(this.#native, directory.fd, name!, nodeMode(batch, i), deviceOf(batch, i));
+      this.#places.setCurrent(fresh());
+    }
+  }
+
+  #rename(path: string, to: string): void {
+    const [source, target] = this.#places.pair(path, to);
+    renameat2(this.#native, source.directory.fd, source.name!, target.directory.fd, target.name!);
+    this.#places.moved(path, to);
+  }
+
+  #link(existing: string, path: string): void {
+    const [source, target] = this.#places.pair(existing, path);
+    linkat(this.#native, source.directory.fd, source.name!, target.directory.fd, target.name!);
+  }
+
+  #setXattr(batch: CommandBatch, i: number, path: string): void {
+    const attribute = this.#xattrName(batch, i, path);
+    const value = batch.value(i, number("xattrData"))!;
+    this.#onObject(path, (fd, name) => setXattr(this.#native, fd, name, attribute, value));
+    const current = this.#places.current(path);
+    // An ACL is the mode, too; and an owner that is set, though it is the same, takes capabilities away.
+    if (current !== undefined) Object.assign(current, { uid: undefined, gid: undefined, mode: undefined });
+    this.#places.directories.changed(path);
+  }
+
+  #xattrName(batch: CommandBatch, i: number, path: string): Uint8Array {
+    const attribute = batch.value(i, number("xattrName"))!;
+    if (path === "" && Buffer.from(attribute).toString("latin1") === MARK) {
+      throw new BtrfsError("kind", `Cannot change ${MARK}: it marks the subvolume while it is received`);
+    }
+    return attribute;
+  }
+
+  #setMode(path: string, mode: number): void {
+    const current = this.#places.current(path);
+    if (current?.mode === mode) return;
+    this.#onObject(path, (fd, name) => fchmodat(this.#native, fd, name, mode));
+    if (current !== undefined) current.mode = mode;
+    this.#places.directories.changed(path);
+  }
+
+  #setOwner(path: string, uid: number, gid: number): void {
+    const current = this.#places.current(path);
+    if (current !== undefined && current.uid === uid && current.gid === gid) return;
+    this.#onObject(path, (fd, name) => fchownat(this.#native, fd, name, uid, gid));
+    if (current === undefined) return;
+    current.uid = uid;
+    current.gid = gid;
+    // The kernel takes setuid and setgid away.
+    if (current.mode !== undefined && (current.mode & 0o6000) !== 0) current.mode = undefined;
+  }
+
+  #clone(batch: CommandBatch, i: number, path: string): void {
+    const file = this.#places.file(path);
+    file.written = true;
+    const fd = this.#sources.open(batch.value(i, number("cloneUuid"))!, pathAt(batch, i, number("clonePath")));
+    const length = batch.u64(i, number("cloneLen"));
+    // To the kernel it means "up to the end"; a stream that says it means nothing.
+    if (length === 0n) return;
+    const from = { fd, offset: batch.u64(i, number("cloneOffset")) };
+    cloneRange(this.#native, from, { fd: file.fd, offset: batch.u64(i, number("fileOffset")) }, length);
+  }
+
+  async #enableVerity(batch: CommandBatch, i: number, path: string): Promise<void> {
+    // Nobody may have it open for writing.
+    this.#places.release();
+    const fd = openForReading(this.#native, this.#places.at(path));
+    try {
+      await enableVerity(this.#native, fd, {
+        hashAlgorithm: batch.value(i, number("verityAlgorithm"))![0]!,
+        blockSize: batch.u32(i, number("verityBlockSize")),
+        salt: batch.value(i, number("veritySaltData"))!.slice(),
+        signature: batch.value(i, number("veritySigData"))!.slice(),
+      });
+    } finally {
+      close(this.#native, fd);
+    }
+  }
+
+  /** Does something to the object at `path`: by its descriptor where it is open, else by its name. */
+  #onObject(path: string, action: (fd: number, name: Uint8Array | undefined) => void): void {
+    const fd = this.#places.current(path)?.fd;
+    if (fd !== undefined) {
+      action(fd, undefined);
+      return;
+    }
+    const { directory, name } = this.#places.at(path);
+    action(directory.fd, name);
+  }
+}
+
+/** A path of command `i`: each character is one byte. */
+function pathAt(batch: CommandBatch, i: number, attribute: number): string {
+  const slot = batch.find(i, attribute);
+  const start = batch.valueAt(slot);
+  const { buffer, byteOffset } = batch.bytes;
+  return Buffer.from(buffer, byteOffset + start, batch.valueLength(slot)).toString("latin1");
+}
+
+function isCreation(type: number): boolean {
+  return type >= COMMANDS.mkfile.number && type <= COMMANDS.symlink.number;
+}
+
+function nodeMode(batch: CommandBatch, i: number): number {
+  const name = commandName(batch.type(i));
+  if (name === "mkfifo") return constants.S_IFIFO | FILE_MODE;
+  if (name === "mksock") return constants.S_IFSOCK | FILE_MODE;
+  return (batch.u32(i, number("mode")) & constants.S_IFMT) | FILE_MODE;
+}
+
+function deviceOf(batch: CommandBatch, i: number): number {
+  if (commandName(batch.type(i)) !== "mknod") return 0;
+  const device = batch.u64(i, number("rdev"));
+  if (device <= 0xffff_ffffn) return Number(device);
+  throw new BtrfsError("limit", `Cannot make device: its number is ${device}, 32 bits were expected`);
+}
+
+function id(batch: CommandBatch, i: number, field: "uid" | "gid"): number {
+  const value = batch.u64(i, number(field));
+  if (value < 0xffff_ffffn) return Number(value);
+  throw new BtrfsError("limit", `Cannot change owner: ${field} is ${value}, less than 4294967295 was expected`);
+}
+
+function timeAt(batch: CommandBatch, i: number, field: "atime" | "mtime"): { sec: bigint; nsec: number } {
+  const at = batch.valueAt(batch.find(i, number(field)));
+  return { sec: batch.view.getBigInt64(at, true), nsec: batch.view.getUint32(at + 8, true) };
+}
