@@ -40,15 +40,16 @@ test.each([
   [["--dump", "-f", "/"], "ERROR: cannot read /: it is a directory, expected a file or a pipe\n"],
   [["--dump", "-E", "x"], "ERROR: x is not a valid numeric value\n"],
   [["--dump", "-E", "-1"], "ERROR: -1: negative value is invalid\n"],
-  [["/mnt"], "ERROR: cannot receive: it is not supported yet, only --dump is\n"],
+  [["/does/not/exist"], "ERROR: realpath(/does/not/exist) failed: No such file or directory\n"],
 ])("%j says what is wrong, and is exit status 1", (args, stderr) => {
   expect(btrkit(["receive", ...args])).toMatchObject({ stderr, status: 1 });
 });
 
-test("receive --help does not promise what is not there", () => {
-  const help = btrkit(["receive", "--help"]).stdout.toString();
-  expect(help).toContain("usage: btrkit receive --dump [options]");
-  expect(help).toContain("Receiving into a filesystem is not there yet");
+test("receive without a destination, or with two, is told so", () => {
+  const { stderr, status } = btrkit(["receive"]);
+  expect(stderr).toContain("exactly 1 argument expected, 0 given");
+  expect(status).toBe(1);
+  expect(btrkit(["receive", "/a", "/b"]).stderr).toContain("exactly 1 argument expected, 2 given");
 });
 
 test("--format jsonl prints one object for each command", () => {
