@@ -33,7 +33,7 @@ const LEVELS: Readonly<Record<string, number>> = {
 const ALIASES: Readonly<Record<string, string>> = { "#checksum": "checksum", "#codec": "codec", "#workers": "node" };
 
 /** Platform sides of an alias: only these may import Node from below level 9. */
-const NODE_SIDES = new Set(["checksum/node.ts", "codec/node.ts"]);
+const NODE_SIDES = new Set(["checksum/node.ts", "codec/node.ts", "codec/zstd-in-place.ts"]);
 
 const root = resolve(import.meta.dirname, "../src");
 const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(

@@ -17,6 +17,20 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.byteLength - b.byteLength;
 }
 
+/** Where the first byte from `start` on is that is not zero; -1 when all are. */
+export function firstNonZero(bytes: Uint8Array, start: number): number {
+  const { buffer, byteOffset, length } = bytes;
+  let at = start;
+  for (; at < length && ((byteOffset + at) & 3) !== 0; at++) if (bytes[at] !== 0) return at;
+  if (at >= length) return -1;
+  // Several times as fast as byte by byte.
+  const words = new Int32Array(buffer, byteOffset + at, (length - at) >>> 2);
+  let zeros = 0;
+  while (zeros < words.length && words[zeros] === 0) zeros++;
+  for (at += zeros * 4; at < length; at++) if (bytes[at] !== 0) return at;
+  return -1;
+}
+
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
   let at = 0;

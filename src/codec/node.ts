@@ -1,8 +1,9 @@
 import zlib from "node:zlib";
 import { allCodecs, type Codec, type CodecSide, type LoadOptions, zlibCodec, zstdCodec } from "./codec.ts";
 import { type Algorithm, MAX_EXTENT_BYTES } from "./options.ts";
-import { loadPortable } from "./portable.ts";
+import { loadPortable, loadZstdLibrary, once } from "./portable.ts";
 import { checkPadding, decodeZlib } from "./zlib.ts";
+import { decompressInPlace } from "./zstd-in-place.ts";
 
 export type { Codec, Codecs } from "./codec.ts";
 export { type Algorithm, type DecodeOptions, type EncodeOptions, MAX_EXTENT_BYTES } from "./options.ts";
@@ -15,8 +16,15 @@ export const loadCodecs: CodecSide["loadCodecs"] = async (options) => {
 };
 
 async function load(algorithm: Algorithm, { portable = false }: LoadOptions = {}): Promise<Codec> {
-  return (portable ? undefined : NATIVE[algorithm]) ?? loadPortable(algorithm);
+  const native = portable ? undefined : NATIVE[algorithm];
+  return native ?? (algorithm === "zstd" ? loadZstd() : loadPortable(algorithm));
 }
+
+/** The portable library, without its copies. */
+const loadZstd = once(async () => {
+  const library = await loadZstdLibrary();
+  return zstdCodec("wasm", { ...library, decompress: decompressInPlace() ?? library.decompress });
+});
 
 /** One chunk takes a whole extent: with smaller ones, Node joins them. */
 const CHUNK = { chunkSize: MAX_EXTENT_BYTES };

@@ -1,3 +1,4 @@
+import { firstNonZero } from "../bytes/bytes.ts";
 import { adler32 } from "./adler32.ts";
 import { inflateRaw } from "./inflate.ts";
 import { corrupt, type DecodeOptions, odd } from "./options.ts";
@@ -49,9 +50,6 @@ function checkTrailer(
 
 /** What follows the end of the data is padding, which should be zero; the kernel ignores it. */
 export function checkPadding(algorithm: "zlib" | "zstd", input: Uint8Array, end: number, options: DecodeOptions): void {
-  for (let at = end; at < input.byteLength; at++) {
-    if (input[at] === 0) continue;
-    odd(algorithm, options, `bytes that are not zero follow the end of the data, at ${at}`);
-    return;
-  }
+  const at = firstNonZero(input, end);
+  if (at >= 0) odd(algorithm, options, `bytes that are not zero follow the end of the data, at ${at}`);
 }

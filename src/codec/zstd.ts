@@ -6,7 +6,10 @@ import { cutZstdFrame, walkZstdFrame, type ZstdFrame } from "./zstd-frame.ts";
 export interface ZstdLibrary {
   /** One frame with its content size, of at most 131072 bytes of input. */
   compress(data: Uint8Array, level: number): Uint8Array;
-  /** Decodes exactly one frame. Throws, whatever it likes, when that fails or gives more than `capacity` bytes. */
+  /**
+   * Decodes exactly one frame. The result may be lent until the next call. Throws, whatever it likes, when that fails or gives more than
+   * `capacity` bytes.
+   */
   decompress(frame: Uint8Array, capacity: number): Uint8Array;
 }
 
@@ -84,7 +87,7 @@ function decodeFirstBlocks(
     if (decoded !== undefined && decoded.byteLength < wanted) tooFew = count;
     else {
       enough = count;
-      data = decoded;
+      data = decoded?.slice();
     }
   }
   if (enough > ends.length) {

@@ -2,4 +2,4 @@ export { FdSink } from "./fd-sink.ts";
 export { type FileDeviceOptions, openFileDevice } from "./file-device.ts";
 export { FileSource } from "./file-source.ts";
 export { localZone } from "./time-zone.ts";
-export { encodedCheckOn, WorkerPool } from "./worker-pool.ts";
+export { encodedThreads, WorkerPool } from "./worker-pool.ts";

@@ -1,6 +1,7 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { BtrfsError } from "../errors.ts";
-import type { CheckEncoded } from "../verify/encoded.ts";
+import type { EncodedThreads } from "../verify/encoded.ts";
 import type { Jobs } from "./worker.ts";
 import { fromPlainError, type JobReply, type JobTable } from "./worker-jobs.ts";
 
@@ -94,7 +95,14 @@ export class WorkerPool<J extends JobTable = Jobs> {
   }
 }
 
-/** Decodes the encoded writes that `verify` finds on the threads of the pool. */
-export function encodedCheckOn(pool: WorkerPool): CheckEncoded {
-  return (batch) => pool.run("checkEncoded", batch, [batch.bytes.buffer, batch.table.buffer]);
+/** A thread that has this many batches does not wait for the next one while the calling thread decodes or reads. */
+const BATCHES_AHEAD = 3;
+
+/** Lets the threads of the pool decode the encoded writes that verifying finds. */
+export function encodedThreads(pool: WorkerPool): EncodedThreads {
+  return {
+    capacity: pool.size * BATCHES_AHEAD,
+    check: (batch) => pool.run("checkEncoded", batch, [batch.bytes.buffer, batch.table.buffer]),
+    turn: () => turn(),
+  };
 }

@@ -6,11 +6,12 @@ import { ATTRIBUTES } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import {
   BROKEN,
-  type CheckEncoded,
   COMPRESSION,
+  checkEncoded,
   DECODED,
   decodeRow,
   type EncodedBatch,
+  type EncodedThreads,
   LENGTH,
   newEncodedBatch,
   RESULT,
@@ -33,24 +34,29 @@ export interface EncodedPlace {
   readonly needed: number;
 }
 
-/** Batches that may be decoded at a time, besides the one that is filled. */
-const IN_FLIGHT = 4;
+/** A full batch, and where its writes stood. */
+interface Full {
+  readonly batch: EncodedBatch;
+  readonly places: readonly EncodedPlace[];
+}
 
-/** Decodes the encoded writes of a stream, in the background where `check` has threads for it. */
+/** Decodes the encoded writes of a stream: in the background as far as there are threads for it, the rest right here. */
 export class EncodedWrites {
   readonly byAlgorithm: Record<string, AlgorithmReport> = {};
 
-  readonly #check: CheckEncoded;
+  readonly #threads: EncodedThreads | undefined;
   readonly #report: (place: EncodedPlace, message: string) => void;
-  readonly #underway: Promise<void>[] = [];
+  readonly #underway = new Set<Promise<void>>();
+  readonly #ready: Full[] = [];
+  #failure: { readonly error: unknown } | undefined;
   readonly #idle: EncodedBatch[] = [];
   #batch: EncodedBatch | undefined;
   #used = 0;
   #places: EncodedPlace[] = [];
   #path: Uint8Array = new Uint8Array(0);
 
-  constructor(check: CheckEncoded, report: (place: EncodedPlace, message: string) => void) {
-    this.#check = check;
+  constructor(threads: EncodedThreads | undefined, report: (place: EncodedPlace, message: string) => void) {
+    this.#threads = threads;
     this.#report = report;
   }
 
@@ -84,15 +90,23 @@ export class EncodedWrites {
     return undefined;
   }
 
-  /** Back-pressure: resolves when there is room for more. */
+  /** Back-pressure: resolves when all full batches are decoded, or under way to that. @throws what a thread failed with. */
   async settle(): Promise<void> {
-    while (this.#underway.length > IN_FLIGHT) await this.#underway[0];
+    if (this.#failure !== undefined) throw this.#failure.error;
+    while (this.#ready.length > 0) {
+      await this.#threads?.turn();
+      this.#handOut();
+      const full = this.#ready.shift();
+      if (full !== undefined) await this.#judge(await checkEncoded(full.batch), full.places);
+    }
   }
 
   /** Resolves when all are decoded. */
   async finish(): Promise<void> {
     this.#dispatch();
+    await this.settle();
     await Promise.all(this.#underway);
+    await this.settle();
   }
 
   #count(
@@ -140,15 +154,27 @@ export class EncodedWrites {
   #dispatch(): void {
     const batch = this.#batch;
     if (batch === undefined || batch.count === 0) return;
-    const places = this.#places;
+    this.#ready.push({ batch, places: this.#places });
     this.#batch = undefined;
     this.#used = 0;
     this.#places = [];
-    const work = this.#check(batch).then((checked) => this.#judge(checked, places));
-    const done: Promise<void> = work.finally(() => this.#underway.splice(this.#underway.indexOf(done), 1));
-    // Judged where it is awaited; until then a failure is no unhandled rejection.
-    done.catch(() => {});
-    this.#underway.push(done);
+    this.#handOut();
+  }
+
+  /** Gives the threads what they can take. */
+  #handOut(): void {
+    const threads = this.#threads;
+    while (threads !== undefined && this.#ready.length > 0 && this.#underway.size < threads.capacity) {
+      const { batch, places } = this.#ready.shift()!;
+      const work = threads.check(batch).then((checked) => this.#judge(checked, places));
+      const done: Promise<void> = work.then(
+        () => void this.#underway.delete(done),
+        (error) => {
+          this.#failure ??= { error };
+        },
+      );
+      this.#underway.add(done);
+    }
   }
 
   async #judge(batch: EncodedBatch, places: readonly EncodedPlace[]): Promise<void> {

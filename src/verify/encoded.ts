@@ -23,8 +23,15 @@ export const DECODED = 3;
 export const RESULT = 4;
 export const BROKEN = -1;
 
-/** Fills in the results; resolves to the same batch, whose buffers may have been elsewhere meanwhile. */
-export type CheckEncoded = (batch: EncodedBatch) => Promise<EncodedBatch>;
+/** Threads that decode encoded writes besides the calling one. */
+export interface EncodedThreads {
+  /** How many batches keep all of them busy. What is more, the calling thread decodes itself. */
+  readonly capacity: number;
+  /** Fills in the results; resolves to the same batch, whose buffers have been elsewhere meanwhile. */
+  check(batch: EncodedBatch): Promise<EncodedBatch>;
+  /** Lets the news of finished batches in. */
+  turn(): Promise<void>;
+}
 
 const BATCH_BYTES = 1024 * 1024;
 const BATCH_WRITES = 512;

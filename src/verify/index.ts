@@ -1,4 +1,4 @@
-export { type CheckEncoded, checkEncoded, type EncodedBatch } from "./encoded.ts";
+export { checkEncoded, type EncodedBatch, type EncodedThreads } from "./encoded.ts";
 export type {
   AlgorithmReport,
   LostRange,

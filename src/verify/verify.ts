@@ -8,7 +8,7 @@ import type { StreamFault as Gap } from "../stream/recover.ts";
 import { Chain } from "./chain.ts";
 import { nameFaultOf } from "./check-names.ts";
 import { CountedData } from "./counted-data.ts";
-import { type CheckEncoded, checkEncoded } from "./encoded.ts";
+import type { EncodedThreads } from "./encoded.ts";
 import { type EncodedPlace, EncodedWrites } from "./encoded-writes.ts";
 import { dataRange, LossTracker } from "./loss.ts";
 import type { LostRange, SegmentReport, StreamFault, VerifyReport } from "./report.ts";
@@ -28,8 +28,8 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal;
   /** Largest command that is read, in bytes: 64 MiB by default. */
   readonly maxCommandBytes?: number;
-  /** Decodes encoded writes; on the calling thread by default. */
-  readonly checkEncoded?: CheckEncoded;
+  /** Threads that decode encoded writes too. */
+  readonly threads?: EncodedThreads;
   /**
    * Each fault as it is found, also those that are too many for the report: roughly in the order of the stream, as encoded writes are
    * decoded in the background. Verifying waits for what it returns, though not before the next fault.
@@ -82,9 +82,7 @@ export class StreamVerifier {
 
   constructor(options: VerifyOptions = {}) {
     this.#options = options;
-    this.#encoded = new EncodedWrites(options.checkEncoded ?? checkEncoded, (place, message) =>
-      this.#undecodable(place, message),
-    );
+    this.#encoded = new EncodedWrites(options.threads, (place, message) => this.#undecodable(place, message));
   }
 
   /** Reads one stream to its end. */

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { FileSource } from "../../node/file-source.ts";
-import { encodedCheckOn, WorkerPool } from "../../node/worker-pool.ts";
-import type { CheckEncoded } from "../../verify/encoded.ts";
+import { encodedThreads, WorkerPool } from "../../node/worker-pool.ts";
+import type { EncodedThreads } from "../../verify/encoded.ts";
 import { StreamVerifier } from "../../verify/verify.ts";
 import { type Context, command } from "../command.ts";
 import { EXIT } from "../exit.ts";
@@ -21,7 +21,7 @@ behind a fault. A STREAM of - is standard input. Exit status: 0 sound, 4 damaged
     threads: {
       long: "threads",
       value: "N",
-      brief: "threads that decode; 1 for none besides the main one (default: processors)",
+      brief: "threads that decode, the main one included (default: processors)",
     },
     progress: {
       long: "progress",
@@ -36,15 +36,12 @@ behind a fault. A STREAM of - is standard input. Exit status: 0 sound, 4 damaged
   async run(context, { format, threads, progress, quiet }, names) {
     const mode = progressMode(progress);
     const count = threadCount(threads);
-    if (count === 1) return verifyNamed(context, names, { quiet, json: format === "json", mode });
-    const pool = new WorkerPool(count);
+    const plan = { quiet, json: format === "json", mode };
+    if (count === 1) return verifyNamed(context, names, plan);
+    // The main thread is one of them.
+    const pool = new WorkerPool(count - 1);
     try {
-      return await verifyNamed(context, names, {
-        quiet,
-        json: format === "json",
-        mode,
-        checkEncoded: encodedCheckOn(pool),
-      });
+      return await verifyNamed(context, names, { ...plan, threads: encodedThreads(pool) });
     } finally {
       await pool.close();
     }
@@ -55,7 +52,7 @@ interface Plan {
   readonly quiet: boolean;
   readonly json: boolean;
   readonly mode: ReturnType<typeof progressMode>;
-  readonly checkEncoded?: CheckEncoded;
+  readonly threads?: EncodedThreads;
 }
 
 async function verifyNamed({ out, signal }: Context, names: readonly string[], plan: Plan): Promise<number> {
@@ -71,7 +68,7 @@ async function verifyNamed({ out, signal }: Context, names: readonly string[], p
     progress = shower;
     const verifier = new StreamVerifier({
       signal,
-      ...(plan.checkEncoded === undefined ? {} : { checkEncoded: plan.checkEncoded }),
+      ...(plan.threads === undefined ? {} : { threads: plan.threads }),
       onProgress: ({ bytes }) => shower.update(bytes),
       ...(plan.quiet || plan.json ? {} : { onFault: (fault) => out.line(faultLines(fault, shown).join("\n")) }),
     });
