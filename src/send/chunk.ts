@@ -39,12 +39,22 @@ const FIELDS = 12;
 
 /** Pieces as plain numbers, in the order of their places: they go to another thread as they are. */
 export class Pieces {
-  table: Float64Array;
+  table: Float64Array<ArrayBuffer>;
   count: number;
 
-  constructor(table = new Float64Array(64 * FIELDS), count = 0) {
+  constructor(table: Float64Array<ArrayBuffer> = new Float64Array(64 * FIELDS), count = 0) {
     this.table = table;
     this.count = count;
+  }
+
+  /** @param table What `used` gave. */
+  static from(table: Float64Array<ArrayBuffer>): Pieces {
+    return new Pieces(table, table.length / FIELDS);
+  }
+
+  /** The part of the table that is in use, as a copy. */
+  used(): Float64Array<ArrayBuffer> {
+    return this.table.slice(0, this.count * FIELDS);
   }
 
   add(piece: Piece): void {

@@ -49,9 +49,18 @@ class Cursor {
     return this.#slots[this.level]!;
   }
 
-  /** To the first child. */
-  async down(): Promise<void> {
-    const child = await this.#tree.child(this.node, this.slot);
+  /** To the first child. A promise only where it has to be waited for. */
+  down(): void | Promise<void> {
+    const child = this.#tree.childNow(this.node, this.slot);
+    if (child === undefined) return this.#readDown();
+    this.#enter(child);
+  }
+
+  async #readDown(): Promise<void> {
+    this.#enter(await this.#tree.child(this.node, this.slot));
+  }
+
+  #enter(child: NodeBlock): void {
     this.level--;
     this.#nodes[this.level] = child;
     this.#slots[this.level] = 0;
@@ -95,7 +104,8 @@ export async function compareTrees(left: BlockTree, right: BlockTree, onItem: On
       continue;
     }
     if (a.level !== b.level) {
-      await (a.level > b.level ? a : b).down();
+      const waiting = (a.level > b.level ? a : b).down();
+      if (waiting !== undefined) await waiting;
       continue;
     }
     const order = comparePackedKeys(a.node.view, keyAt(a.node, a.slot), b.node.view, keyAt(b.node, b.slot));
@@ -129,10 +139,12 @@ function isSameBlock(a: Cursor, b: Cursor): boolean {
 function isSameItem(a: Cursor, b: Cursor): boolean {
   const size = itemSize(a.node, a.slot);
   if (size !== itemSize(b.node, b.slot)) return false;
-  const left = a.node.bytes;
-  const right = b.node.bytes;
+  const left = a.node.view;
+  const right = b.node.view;
   let i = itemStart(a.node, a.slot);
   let j = itemStart(b.node, b.slot);
-  for (const end = i + size; i < end; i++, j++) if (left[i] !== right[j]) return false;
+  const end = i + size;
+  for (; i + 4 <= end; i += 4, j += 4) if (left.getUint32(i) !== right.getUint32(j)) return false;
+  for (; i < end; i++, j++) if (left.getUint8(i) !== right.getUint8(j)) return false;
   return true;
 }

@@ -1,7 +1,7 @@
 import { readSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
 import { InodeItem } from "../format/inode.ts";
-import { itemsOf, keyOf } from "../format/key.ts";
+import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
 import { keyAt, type Leaf, slotType } from "../format/node.ts";
 import type { BlockTree } from "../tree/source.ts";
@@ -22,6 +22,7 @@ import { TimesQueue } from "./times.ts";
 import { Xattrs } from "./xattrs.ts";
 
 const FLAGS_AT = InodeItem.offsets.flags;
+const KEY_OFFSET_AT = DiskKey.offsets.offset;
 const PERMISSIONS = 0o7777;
 
 export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData"> {
@@ -41,6 +42,8 @@ export class Generator {
   readonly #xattrs: Xattrs;
   readonly #options: GeneratorOptions;
   readonly #newInodes: NewInodes;
+  /** A directory that has the same generation in both snapshots. */
+  #lastSameDir = 0;
 
   /** @param roots What may be cloned from; `left` among them. */
   constructor(
@@ -126,7 +129,29 @@ export class Generator {
   }
 
   /** The same name in the same directory number: another directory may have that number now. */
-  async #onSameName(
+  #onSameName(
+    ino: number,
+    type: number,
+    left: Leaf,
+    leftSlot: number,
+    right: Leaf,
+    rightSlot: number,
+  ): Promise<void> | undefined {
+    const state = this.#state;
+    if (type === INODE_REF) {
+      const dir = readSafe(left.view, keyAt(left, leftSlot) + KEY_OFFSET_AT, "inode number");
+      if (dir === this.#lastSameDir) return undefined;
+      const after = state.left.inodeNow(dir);
+      const before = state.right!.inodeNow(dir);
+      if (after?.generation !== undefined && after.generation === before?.generation) {
+        this.#lastSameDir = dir;
+        return undefined;
+      }
+    }
+    return this.#lookAtSameName(ino, type, left, leftSlot, right, rightSlot);
+  }
+
+  async #lookAtSameName(
     ino: number,
     type: number,
     left: Leaf,

@@ -1,3 +1,4 @@
+import { foldableBytes } from "#checksum";
 import { type Codecs, loadCodecs } from "#codec";
 import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
@@ -16,17 +17,23 @@ import type { BlockSource, DataSource, SendSource } from "./source.ts";
 
 /** Trees of other subvolumes that back references led to. */
 const MAX_TREES = 64;
+/** More than a piece of data has, with the rest of its last sector. */
+const SCRATCH_BYTES = 192 * 1024;
 
 /** Snapshots of an image, to send. */
 export class ImageSource implements SendSource, DataSource {
   readonly #volume: Volume;
   readonly blocks: BlockSource;
+  readonly #threads: { filler(local: ChunkFiller): ChunkFiller } | undefined;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
   #codecs: Promise<Codecs> | undefined;
+  #scratch: Uint8Array | undefined;
   #extentTree: Promise<Tree> | undefined;
 
-  constructor(volume: Volume) {
+  /** @param threads Fill chunks in place of this thread. */
+  constructor(volume: Volume, threads?: { filler(local: ChunkFiller): ChunkFiller }) {
     this.#volume = volume;
+    this.#threads = threads;
     this.blocks = {
       extentTree: () => (this.#extentTree ??= volume.openTree(EXTENT_TREE_OBJECTID)),
       findTree: (id) => this.#findTree(id),
@@ -85,7 +92,8 @@ export class ImageSource implements SendSource, DataSource {
   }
 
   filler(): ChunkFiller {
-    return new DataFiller(this);
+    const local = new DataFiller(this);
+    return this.#threads?.filler(local) ?? local;
   }
 
   readStored({ diskBytenr, hasChecksums }: Piece, from: number, target: Uint8Array): void | Promise<void> {
@@ -104,22 +112,27 @@ export class ImageSource implements SendSource, DataSource {
 
   /** Reads the first copy, without waiting. False when it is not good, or that can't be told. */
   #readGood({ values, present }: SectorChecksums, logical: number, target: Uint8Array): boolean {
-    if (present !== undefined) return false;
+    if (present !== undefined || target.byteLength > SCRATCH_BYTES) return false;
     const { devices, checksum, sectorSize } = this.#volume;
+    // A copy from where the kernel likes to write, a whole page, costs less than reading to where it does not.
+    this.#scratch ??= foldableBytes(SCRATCH_BYTES);
+    const data = this.#scratch.subarray(0, target.byteLength);
     try {
-      for (let at = 0; at < target.byteLength; ) {
-        const length = Math.min(this.#volume.contiguousAt(logical + at), target.byteLength - at);
+      for (let at = 0; at < data.byteLength; ) {
+        const length = Math.min(this.#volume.contiguousAt(logical + at), data.byteLength - at);
         const copy = this.#volume.copiesOf(logical + at, length)[0];
         const source = copy?.kind === "stored" ? devices.get(copy.devid)?.source : undefined;
         if (source?.readSync === undefined) return false;
-        source.readSync(copy!.physical, target.subarray(at, at + length));
+        source.readSync(copy!.physical, at === 0 && length === data.byteLength ? data : data.subarray(at, at + length));
         at += length;
       }
     } catch (error) {
       if (error instanceof BtrfsError) return false;
       throw error;
     }
-    return checksum.findBadSector(target, sectorSize, values) === -1;
+    if (checksum.findBadSector(data, sectorSize, values) !== -1) return false;
+    target.set(data);
+    return true;
   }
 
   isData(logical: number, length: number): boolean {

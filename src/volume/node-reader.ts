@@ -87,8 +87,8 @@ export class NodeReader implements LogicalSource {
       const mirror = this.mirrorsOf(logical)[0]!;
       const source = this.#mirrors.devices.get(mirror.devid)?.source;
       if (mirror.kind !== "stored" || source?.readSync === undefined) return undefined;
-      const bytes = new Uint8Array(this.#limits.nodeSize);
-      source.readSync(mirror.physical, bytes);
+      const bytes = this.#readBytes(mirror);
+      if (bytes instanceof Promise) return undefined;
       const node = this.#judge(bytes, mirror, expect);
       this.cache.put(node);
       return node;

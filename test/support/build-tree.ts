@@ -1,5 +1,14 @@
 import { encodeKey, type Key } from "../../src/format/key.ts";
-import { HEADER_BYTES, ITEM_HEADER_BYTES, KEY_POINTER_BYTES, NodeBlock, NodeHeader } from "../../src/format/node.ts";
+import {
+  childLogical,
+  HEADER_BYTES,
+  ITEM_HEADER_BYTES,
+  itemBytes,
+  KEY_POINTER_BYTES,
+  NodeBlock,
+  NodeHeader,
+  slotKey,
+} from "../../src/format/node.ts";
 import { checkNode } from "../../src/tree/check.ts";
 import type { NodeLimits } from "../../src/tree/limits.ts";
 import type { LogicalSource, NodeExpectation, TreeRoot } from "../../src/tree/source.ts";
@@ -55,6 +64,21 @@ export class BuiltTree implements LogicalSource {
 
   prefetch(logicals: readonly number[]): void {
     this.announced.push(...logicals);
+  }
+
+  /** The root of a tree that has the data of one item changed, and shares all blocks that do not lead there. */
+  copyPath(objectid: bigint, edit: (data: Uint8Array) => void): TreeRoot {
+    const copy = (from: NodeBlock): NodeBlock => {
+      const node = this.#node(from.level, from.count);
+      node.bytes.set(from.bytes.subarray(HEADER_BYTES), HEADER_BYTES);
+      let slot = 0;
+      while (slot + 1 < from.count && slotKey(from, slot + 1).objectid <= objectid) slot++;
+      if (from.level === 0) edit(itemBytes(node, slot));
+      else redirect(node, slot, copy(this.nodes.get(childLogical(from, slot))!).logical);
+      return node;
+    };
+    const root = copy(this.nodes.get(this.root.logical)!);
+    return { ...this.root, logical: root.logical };
   }
 
   #node(level: number, count: number): NodeBlock {

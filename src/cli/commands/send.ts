@@ -1,18 +1,22 @@
+import { availableParallelism } from "node:os";
 import { BtrfsError, UnsupportedError } from "../../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../../format/objectid.ts";
 import type { Filesystem } from "../../fs/filesystem.ts";
 import type { SubvolumeInfo } from "../../fs/subvolume.ts";
 import { OutputFile } from "../../node/output-file.ts";
+import type { ImageOrigin } from "../../node/same-image.ts";
+import { SendThreads } from "../../node/send-threads.ts";
 import { ImageSource } from "../../send/image-source.ts";
 import { findParent } from "../../send/parent.ts";
 import { estimateSend, type SendOptions, type SendSummary, send as sendSnapshot } from "../../send/send.ts";
 import type { ByteSink } from "../../stream/output.ts";
 import { type Context, command } from "../command.ts";
+import { EventTeller } from "../events.ts";
 import { Images, locate } from "../images.ts";
-import { parseCount } from "../numbers.ts";
+import { parseBytes, parseCount, parseWhole } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { FORMATS } from "../output.ts";
-import { IMAGE_OPTIONS, parsePlace } from "../places.ts";
+import { IMAGE_OPTIONS, type ImageOptions, imagePlace, parsePlace } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
 
 const HIGHEST_PROTOCOL = 2;
@@ -40,6 +44,7 @@ there yet.`,
       optionalValue: true,
       brief: "progress also where there is no terminal; json: a line of JSON each",
     },
+    threads: { long: "threads", value: "N", brief: "threads that read and decode data (default: processors)" },
     quiet: { short: "q", long: "quiet", brief: "print errors only" },
     verbose: { short: "v", long: "verbose", many: true, brief: "accepted as by btrfs send, changes nothing" },
     removed: { short: "i", value: "SUBVOL", brief: "removed, as from btrfs send: use -c" },
@@ -56,6 +61,7 @@ there yet.`,
     if (options.file === undefined && !options.dryRun && context.out.isTerminal) {
       throw new BtrfsError("kind", "not dumping send stream into a terminal, redirect it into a file");
     }
+    const teller = new EventTeller(context.say);
     await using images = new Images(context, options);
     const place = new Places(images);
     const cloneSources: bigint[] = [];
@@ -65,7 +71,13 @@ there yet.`,
     const snapshots: { readonly word: string; readonly id: bigint }[] = [];
     for (const word of words) snapshots.push({ word, id: (await place.readOnly(word, "subvolume")).id });
 
-    const source = new ImageSource(place.filesystem.volume);
+    const count = threadCount(options.threads);
+    const threads =
+      count > 1 && !options.dryRun
+        ? new SendThreads(count, originOf(place, options), (event) => teller.tell(event))
+        : undefined;
+    await using _ = { [Symbol.asyncDispose]: async () => threads?.close() };
+    const source = new ImageSource(place.filesystem.volume, threads);
     const all = parent === undefined && cloneSources.length > 0 ? await place.filesystem.subvolumes() : [];
     const plans = snapshots.map(({ word, id }, index): { word: string; options: SendOptions } => {
       const chosen = parent ?? (cloneSources.length > 0 ? findParent(all, id, cloneSources) : undefined);
@@ -111,6 +123,28 @@ there yet.`,
   },
 });
 
+/** What threads need to open the image once more. */
+function originOf({ image, filesystem }: Places, options: ImageOptions): ImageOrigin {
+  const { partition, offset, device, degraded, rootGeneration } = options;
+  return {
+    devices: [image, ...device],
+    locate: {
+      partition: partition === undefined ? undefined : parseWhole("--partition", partition),
+      offset: offset === undefined ? undefined : parseBytes("--offset", offset),
+    },
+    degraded,
+    rootGeneration: rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration),
+    generation: filesystem.volume.generation,
+  };
+}
+
+function threadCount(given: string | undefined): number {
+  if (given === undefined) return availableParallelism();
+  const count = Number(given);
+  if (/^\d+$/.test(given) && count >= 1 && count <= 256) return count;
+  throw new UsageError(`option '--threads' can't be '${given}', expected a number from 1 to 256`);
+}
+
 function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 {
   if (given === undefined) return compressed ? HIGHEST_PROTOCOL : 1;
   const number = parseCount(given);
@@ -127,6 +161,7 @@ function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 {
 class Places {
   readonly #images: Images;
   #filesystem: Filesystem | undefined;
+  image = "";
 
   constructor(images: Images) {
     this.#images = images;
@@ -140,6 +175,7 @@ class Places {
     if (parsePlace(word).kind !== "image") {
       throw new UnsupportedError(`Cannot send ${word}: only snapshots of an image can be sent so far, as IMAGE:PATH`);
     }
+    this.image = imagePlace(word).image;
     const place = await this.#images.place(word);
     this.#filesystem ??= place.filesystem;
     if (this.#filesystem !== place.filesystem) {

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { BuiltTree } from "../../test/support/build-tree.ts";
+import { keyOf } from "../format/key.ts";
+import { STRING_ITEM } from "../format/key-type.ts";
+import { slotKey } from "../format/node.ts";
+import { NodeTree } from "../tree/tree.ts";
+import { CHANGED, compareTrees, GONE, NEW } from "./compare.ts";
+
+// The image's trees of two snapshots share every block that did not change. Here the second tree is made of the first by
+// copying the path to one leaf, as a transaction does.
+
+const COUNT = 3 ** 6;
+const NAMES = ["same", "new", "changed", "gone"];
+
+async function bothTrees() {
+  const items = Array.from({ length: COUNT }, (_, at) => ({
+    key: keyOf(BigInt(at), STRING_ITEM, 0n),
+    data: Uint8Array.of(1, 2, 3, 4, 5),
+  }));
+  const before = new BuiltTree(items, 3, 4096, 256n);
+  return { before, after: before.copyPath(BigInt(COUNT / 3), (data) => data.fill(9)) };
+}
+
+test("comparing reads the blocks that differ, however large the trees are", async () => {
+  const { before, after } = await bothTrees();
+  const left = await NodeTree.open(before, after);
+  const right = await NodeTree.open(before, before.root);
+  before.reads = [];
+  const found: string[] = [];
+  await compareTrees(left, right, (result, a, aSlot, b, bSlot) => {
+    const key = slotKey((a ?? b)!, a === undefined ? bSlot : aSlot);
+    if (result === CHANGED || result === NEW || result === GONE) found.push(`${NAMES[result]} ${key.objectid}`);
+    return undefined;
+  });
+  expect(found).toEqual([`changed ${COUNT / 3}`]);
+  // One block a level and tree, without the roots.
+  expect(before.root.level).toBe(5);
+  expect(before.reads.length).toBe(2 * 5);
+});
