@@ -65,6 +65,15 @@ function loadKoffi(): Koffi {
   }
 }
 
+/**
+ * A shared library of the system by the name under which the loader finds it.
+ *
+ * @throws where it or koffi is not there.
+ */
+export function loadLibrary(name: string): ReturnType<Koffi["load"]> {
+  return loadKoffi().load(name);
+}
+
 type Koffi = typeof import("koffi");
 type SyscallFunction = KoffiFunc<(number: number, ...args: SyscallArgument[]) => number>;
 

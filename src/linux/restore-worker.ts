@@ -8,6 +8,7 @@ import { plainError, serveJobs, tellPool } from "../node/worker-jobs.ts";
 import type { RestoreJob, RestoreResult } from "../restore/batch.ts";
 import { Restorer } from "../restore/restorer.ts";
 import type { VolumeEvent } from "../volume/events.ts";
+import { findLibzstd } from "./libzstd.ts";
 import { restoreTargetOf } from "./restore-host.ts";
 import { ABORTED, type RestoreThreadData } from "./restore-threads.ts";
 
@@ -33,6 +34,7 @@ async function open(): Promise<Restorer> {
   const filesystem = await openSameFilesystem();
   return Restorer.make(filesystem, restoreTargetOf(data.target), {
     ...data.options,
+    decodeFrame: findLibzstd(),
     token: `${data.options.token}-${Atomics.add(stop, 1, 1)}`,
     stop: {
       throwIfAborted() {

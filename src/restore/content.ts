@@ -1,4 +1,5 @@
 import { type Codecs, MAX_EXTENT_BYTES } from "#codec";
+import { walkZstdFrame } from "../codec/zstd-frame.ts";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, type StoredExtent } from "../format/file-extent.ts";
 import { INODE_NODATASUM } from "../format/inode.ts";
@@ -17,6 +18,18 @@ export interface Stop {
   throwIfAborted(): void;
 }
 
+/**
+ * Decodes one zstd frame, which a checksum vouches for, into `output`: it may be less strict than the kernel's.
+ *
+ * @returns Bytes written; negative when it does not decode, or not into so few bytes.
+ */
+export type DecodeFrame = (frame: Uint8Array, output: Uint8Array) => number;
+
+export interface CopierOptions {
+  readonly stop: Stop;
+  readonly decodeFrame?: DecodeFrame | undefined;
+}
+
 type StoredPiece = Extract<Piece, { kind: "stored" }>;
 
 /** Uncompressed extents are copied in steps of this many bytes. */
@@ -31,6 +44,7 @@ export class ContentCopier {
   readonly #codecs: Codecs;
   readonly #target: RestoreTarget;
   readonly #stop: Stop;
+  readonly #decodeFrame: DecodeFrame | undefined;
   readonly #input = new Uint8Array(PLAIN_BYTES);
   readonly #output = new Uint8Array(MAX_EXTENT_BYTES);
   /** What `#output` holds. */
@@ -38,11 +52,12 @@ export class ContentCopier {
   /** Bytes written so far. */
   bytes = 0;
 
-  constructor(volume: Volume, codecs: Codecs, target: RestoreTarget, stop: Stop) {
+  constructor(volume: Volume, codecs: Codecs, target: RestoreTarget, options: CopierOptions) {
     this.#volume = volume;
     this.#codecs = codecs;
     this.#target = target;
-    this.#stop = stop;
+    this.#stop = options.stop;
+    this.#decodeFrame = options.decodeFrame;
   }
 
   /** Copies everything but zeros. @returns File offset behind the last byte written. */
@@ -125,24 +140,36 @@ export class ContentCopier {
     if (this.#decoded === undefined || !isSameStored(this.#decoded, extent)) {
       const stored = this.#input.subarray(0, extent.diskNumBytes);
       const read = this.#readGood(inode, extent.diskBytenr, stored);
-      if (read !== true && (read === false || !(await read))) {
-        await lostOnFailure(readStored(inode, extent, 0, stored));
-      }
-      this.#decode(extent, stored);
+      const isVerified = read === true || (read !== false && (await read));
+      if (!isVerified) await lostOnFailure(readStored(inode, extent, 0, stored));
+      this.#decode(extent, stored, isVerified);
     }
     const within = Number(extent.offset + start - extent.fileOffset);
     this.#write(file, this.#output.subarray(within, within + Number(end - start)), start);
   }
 
-  #decode(extent: StoredExtent, stored: Uint8Array): void {
+  #decode(extent: StoredExtent, stored: Uint8Array, isVerified: boolean): void {
     const { sectorSize } = this.#volume;
     const whole = this.#output.subarray(0, Number(extent.ramBytes));
     this.#decoded = undefined;
     const algorithm = algorithmOf(extent.compression);
-    const length = attempt(() => this.#codecs.decode(algorithm, stored, whole, { sectorSize }));
+    let length = isVerified && algorithm === "zstd" ? this.#decodeQuickly(stored, whole) : -1;
+    if (length < 0) length = attempt(() => this.#codecs.decode(algorithm, stored, whole, { sectorSize }));
     // The kernel compresses up to the end of the file only: the rest of its last sector is not stored.
     whole.fill(0, length);
     this.#decoded = extent;
+  }
+
+  /** Negative when it is for the codec to decode, or to say what is wrong. */
+  #decodeQuickly(stored: Uint8Array, output: Uint8Array): number {
+    if (this.#decodeFrame === undefined) return -1;
+    try {
+      const { end } = walkZstdFrame(stored);
+      return end < 0 ? -1 : this.#decodeFrame(stored.subarray(0, end), output);
+    } catch (error) {
+      if (error instanceof BtrfsError) return -1;
+      throw error;
+    }
   }
 
   #write(file: Handle, data: Uint8Array, offset: bigint): void {

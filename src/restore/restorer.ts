@@ -17,7 +17,7 @@ import {
   type RestoreJob,
   type RestoreResult,
 } from "./batch.ts";
-import { ContentCopier, type Stop } from "./content.ts";
+import { ContentCopier, type DecodeFrame, type Stop } from "./content.ts";
 import { InodeItemReader } from "./inode-items.ts";
 import { LossRecorder } from "./loss.ts";
 import { cutRanges } from "./ranges.ts";
@@ -34,6 +34,8 @@ export interface RestorerOptions {
   /** Begins the temporary names; no two restorers of one target have the same. */
   readonly token: string;
   readonly stop: Stop;
+  /** A faster zstd than the codec's, for data that a checksum vouches for. */
+  readonly decodeFrame?: DecodeFrame | undefined;
 }
 
 /** One inode, read from the image. */
@@ -71,7 +73,7 @@ export class Restorer {
     this.#filesystem = filesystem;
     this.#target = target;
     this.#options = options;
-    this.#copier = new ContentCopier(filesystem.volume, codecs, target, options.stop);
+    this.#copier = new ContentCopier(filesystem.volume, codecs, target, options);
   }
 
   static async make(filesystem: Filesystem, target: RestoreTarget, options: RestorerOptions): Promise<Restorer> {
