@@ -69,10 +69,20 @@ function comparable(tree: readonly TreeEntry[]): unknown[] {
   }));
 }
 
-test.for(imageFixtures())(
-  "$name: what is restored equals what the kernel shows: names, content, holes, links, attributes",
-  async ({ name, devices }) => {
-    const { target, summary, problems } = await restored(devicesOf(name, devices), { largeBytes: 50_000 });
+const ways = imageFixtures().flatMap((fixture) => [
+  { ...fixture, way: "plain files at once", withoutFileCalls: false },
+  { ...fixture, way: "all the long way", withoutFileCalls: true },
+]);
+
+test.for(ways)(
+  "$name, $way: what is restored equals what the kernel shows: names, content, holes, links, attributes",
+  async ({ name, devices, withoutFileCalls }) => {
+    const { target, summary, problems } = await restored(devicesOf(name, devices), {
+      target: new MemoryTarget({ withoutFileCalls }),
+      largeBytes: 50_000,
+    });
+    if (withoutFileCalls) expect(target.plainFiles).toBe(0);
+    else expect(target.plainFiles).toBeGreaterThan(0);
     expect(problems).toEqual([]);
     // Where a snapshot has no copy of a nested subvolume, the kernel makes up a directory, new with every mount.
     const madeUp = new Set(imageTree(name).flatMap((entry) => (entry.inode === 2 ? [entry.path] : [])));

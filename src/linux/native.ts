@@ -50,7 +50,7 @@ function createNative(): Native {
     throw new UnsupportedError(`Cannot call the kernel: this is ${process.arch}, known are ${known}`);
   }
   const library = loadKoffi();
-  return new KoffiNative(library, numbers, findSyscall(library));
+  return new KoffiNative(library, numbers, findSyscall(library, ANYTHING));
 }
 
 function loadKoffi(): Koffi {
@@ -66,6 +66,16 @@ function loadKoffi(): Koffi {
 }
 
 /**
+ * libc's `syscall` for arguments of these types after its number: `intptr_t`, `void *`. For calls that are too many for
+ * `Native.call`; it answers -1 in place of `-errno`.
+ *
+ * @throws {UnsupportedError} as `loadNative`.
+ */
+export function loadSyscall(...types: string[]): (number: number, ...args: SyscallArgument[]) => number {
+  return findSyscall(loadKoffi(), types);
+}
+
+/**
  * A shared library of the system by the name under which the loader finds it.
  *
  * @throws where it or koffi is not there.
@@ -77,23 +87,15 @@ export function loadLibrary(name: string): ReturnType<Koffi["load"]> {
 type Koffi = typeof import("koffi");
 type SyscallFunction = KoffiFunc<(number: number, ...args: SyscallArgument[]) => number>;
 
+/** Six arguments; the type takes integers as well as memory. */
+const ANYTHING: readonly string[] = new Array(6).fill("void *");
+
 /** libc's `syscall`: glibc and musl both have it, so that no other symbol or struct of theirs matters. */
-function findSyscall(library: Koffi): SyscallFunction {
+function findSyscall(library: Koffi, types: readonly string[]): SyscallFunction {
   const causes: unknown[] = [];
   for (const name of [null, ...C_LIBRARIES]) {
     try {
-      const pointer = "void *"; // takes integers as well as memory
-      return library
-        .load(name)
-        .func("syscall", "intptr_t", [
-          "intptr_t",
-          pointer,
-          pointer,
-          pointer,
-          pointer,
-          pointer,
-          pointer,
-        ]) as SyscallFunction;
+      return library.load(name).func("syscall", "intptr_t", ["intptr_t", ...types]) as SyscallFunction;
     } catch (cause) {
       causes.push(cause);
     }

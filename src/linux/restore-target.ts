@@ -1,10 +1,11 @@
 import { constants } from "node:fs";
 import { KernelError } from "../errors.ts";
 import { HOST_CODES } from "../node/host-error.ts";
-import { type Handle, type NodeKind, type RestoreTarget, TargetError } from "../restore/target.ts";
+import { type FileCalls, type Handle, type NodeKind, type RestoreTarget, TargetError } from "../restore/target.ts";
 import { fchmodat, fchownat, type Timestamp, utimensat } from "./attributes.ts";
 import { linkat, makeDevice, mkdirat, mknodat, RENAME_NOREPLACE, renameat2, symlinkat, unlinkat } from "./entries.ts";
 import { ftruncate, pwrite } from "./file.ts";
+import { loadFileCalls } from "./file-calls.ts";
 import type { Native } from "./native.ts";
 import { close, O_PATH, openat, openBeneath } from "./open.ts";
 import { setXattr } from "./xattr.ts";
@@ -24,6 +25,8 @@ const NODE_TYPES: Readonly<Record<NodeKind, number>> = {
 
 /** A directory of Linux: all that an inode has can be restored into it, as far as rights and its filesystem go. */
 export class LinuxRestoreTarget implements RestoreTarget {
+  readonly sharesHandles = true;
+  readonly fileCalls: FileCalls = loadFileCalls();
   readonly #native: Native;
   readonly #root: number;
 
@@ -54,6 +57,10 @@ export class LinuxRestoreTarget implements RestoreTarget {
         }
       }
     });
+  }
+
+  enterDirectory(directory: Handle, name: Uint8Array): Handle {
+    return refused(() => openBeneath(this.#native, directory, name, O_RDONLY | O_DIRECTORY));
   }
 
   close(handle: Handle): void {

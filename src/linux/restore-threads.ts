@@ -60,7 +60,9 @@ export class RestoreThreads implements RestoreRunner {
 
   async run(job: Parameters<RestoreRunner["run"]>[0]): ReturnType<RestoreRunner["run"]> {
     try {
-      return await this.#pool.run("restore", job);
+      // The job is used up here: packed names move to the thread.
+      const moved = job.job === "names" ? [job.numbers, job.bytes.buffer] : [];
+      return await this.#pool.run("restore", job, moved);
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw error;

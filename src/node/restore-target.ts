@@ -13,6 +13,7 @@ const SLASH = Buffer.from("/");
  * have no such way: there, a symbolic link that somebody plants between looking and using is followed.
  */
 export class NodeRestoreTarget implements RestoreTarget {
+  readonly sharesHandles = false;
   readonly #root: Buffer;
   readonly #byDescriptor = process.platform === "linux" && fs.existsSync("/proc/self/fd");
   /** Where what is in an open directory is reached. */
@@ -34,6 +35,10 @@ export class NodeRestoreTarget implements RestoreTarget {
       }
     }
     return handle;
+  }
+
+  enterDirectory(directory: Handle, name: Uint8Array): Handle {
+    return this.#enter(directory, name);
   }
 
   #enter(parent: Handle | undefined, name: Uint8Array): Handle {

@@ -8,6 +8,7 @@ import { algorithmOf, readInline } from "../fs/inline.ts";
 import type { Inode } from "../fs/inode.ts";
 import { checkExtent, readStored } from "../fs/stored.ts";
 import type { Volume } from "../volume/volume.ts";
+import { FirstCopy } from "./first-copy.ts";
 import type { Handle, RestoreTarget } from "./target.ts";
 
 /** Takes bytes of a file that can't be read. */
@@ -45,6 +46,7 @@ export class ContentCopier {
   readonly #target: RestoreTarget;
   readonly #stop: Stop;
   readonly #decodeFrame: DecodeFrame | undefined;
+  readonly #firstCopy: FirstCopy;
   readonly #input = new Uint8Array(PLAIN_BYTES);
   readonly #output = new Uint8Array(MAX_EXTENT_BYTES);
   /** What `#output` holds. */
@@ -54,6 +56,7 @@ export class ContentCopier {
 
   constructor(volume: Volume, codecs: Codecs, target: RestoreTarget, options: CopierOptions) {
     this.#volume = volume;
+    this.#firstCopy = new FirstCopy(volume);
     this.#codecs = codecs;
     this.#target = target;
     this.#stop = options.stop;
@@ -153,23 +156,11 @@ export class ContentCopier {
     const whole = this.#output.subarray(0, Number(extent.ramBytes));
     this.#decoded = undefined;
     const algorithm = algorithmOf(extent.compression);
-    let length = isVerified && algorithm === "zstd" ? this.#decodeQuickly(stored, whole) : -1;
+    let length = isVerified && algorithm === "zstd" ? decodeVouched(this.#decodeFrame, stored, whole) : -1;
     if (length < 0) length = attempt(() => this.#codecs.decode(algorithm, stored, whole, { sectorSize }));
     // The kernel compresses up to the end of the file only: the rest of its last sector is not stored.
     whole.fill(0, length);
     this.#decoded = extent;
-  }
-
-  /** Negative when it is for the codec to decode, or to say what is wrong. */
-  #decodeQuickly(stored: Uint8Array, output: Uint8Array): number {
-    if (this.#decodeFrame === undefined) return -1;
-    try {
-      const { end } = walkZstdFrame(stored);
-      return end < 0 ? -1 : this.#decodeFrame(stored.subarray(0, end), output);
-    } catch (error) {
-      if (error instanceof BtrfsError) return -1;
-      throw error;
-    }
   }
 
   #write(file: Handle, data: Uint8Array, offset: bigint): void {
@@ -177,45 +168,28 @@ export class ContentCopier {
     this.bytes += data.byteLength;
   }
 
-  /** Reads the first copy, without waiting. False when it is not good, or that can't be told. */
+  /** Reads the first copy. False when it is not good, or that can't be told. */
   #readGood(inode: Inode, logical: number, target: Uint8Array): boolean | Promise<boolean> {
-    const { sectorSize } = this.#volume;
-    if (logical % sectorSize !== 0 || target.byteLength % sectorSize !== 0) return false;
     if ((inode.stat.flags & BigInt(INODE_NODATASUM)) !== 0n) return false;
-    try {
-      const checksums = this.#volume.readChecksums(logical, target.byteLength);
-      if (checksums instanceof Promise) return this.#readWaiting(checksums, logical, target);
-      return checksums.present === undefined && this.#readChecked(logical, target, checksums.values);
-    } catch (error) {
-      if (error instanceof BtrfsError) return false;
-      throw error;
-    }
+    const isGood = this.#firstCopy.readNow(logical, target);
+    return typeof isGood === "boolean"
+      ? isGood
+      : isGood.then(
+          () => this.#firstCopy.read(logical, target),
+          () => false,
+        );
   }
+}
 
-  async #readWaiting(
-    reading: Extract<ReturnType<Volume["readChecksums"]>, Promise<unknown>>,
-    logical: number,
-    target: Uint8Array,
-  ): Promise<boolean> {
-    try {
-      const { values, present } = await reading;
-      return present === undefined && this.#readChecked(logical, target, values);
-    } catch (error) {
-      if (error instanceof BtrfsError) return false;
-      throw error;
-    }
-  }
-
-  #readChecked(logical: number, target: Uint8Array, expected: Uint8Array): boolean {
-    for (let at = 0; at < target.byteLength; ) {
-      const length = Math.min(this.#volume.contiguousAt(logical + at), target.byteLength - at);
-      const mirror = this.#volume.copiesOf(logical + at, length)[0];
-      const source = mirror?.kind === "stored" ? this.#volume.devices.get(mirror.devid)?.source : undefined;
-      if (source?.readSync === undefined) return false;
-      source.readSync(mirror!.physical, target.subarray(at, at + length));
-      at += length;
-    }
-    return this.#volume.checksum.findBadSector(target, this.#volume.sectorSize, expected) === -1;
+/** Negative when it is for the codec to decode, or to say what is wrong. @param stored Zeros may pad it. */
+export function decodeVouched(decode: DecodeFrame | undefined, stored: Uint8Array, output: Uint8Array): number {
+  if (decode === undefined) return -1;
+  try {
+    const { end } = walkZstdFrame(stored);
+    return end < 0 ? -1 : decode(end === stored.byteLength ? stored : stored.subarray(0, end), output);
+  } catch (error) {
+    if (error instanceof BtrfsError) return -1;
+    throw error;
   }
 }
 

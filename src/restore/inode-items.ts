@@ -8,6 +8,8 @@ import { extentEnd, type Piece } from "../fs/extents.ts";
 import { decodeStat, Inode } from "../fs/inode.ts";
 import type { Subvolume } from "../fs/subvolume.ts";
 import type { Xattr } from "../fs/xattr.ts";
+import type { LeafSpan } from "../tree/source.ts";
+import type { LeafWalk } from "../tree/walk.ts";
 
 /** All items of one inode, from one leaf. */
 export interface InodeItems {
@@ -17,60 +19,106 @@ export interface InodeItems {
   readonly pieces: readonly Piece[];
 }
 
+/** What a walk came to: items, the end of the tree, or a node that can't be read. */
+type Step = LeafSpan | "end" | "failed";
+
 /**
- * Reads inodes whose items lie in one leaf, in one go: of a directory's files most are neighbours. For the others, and
- * for what is damaged, there is the long way by `Subvolume.inode`.
+ * Finds inodes whose items lie in one leaf: of a directory's files most are neighbours. For the others, and for what is
+ * damaged, there is the long way by `Subvolume.inode`.
  */
 export class InodeItemReader {
+  /** The items that `locate` has found: slots `first` to `last` (exclusive). */
+  leaf: Leaf | undefined;
+  first = 0;
+  last = 0;
   readonly #subvolume: Subvolume;
   readonly #key = new DataView(new ArrayBuffer(DiskKey.byteLength));
-  #leaf: Leaf | undefined;
+  /** Stands behind `leaf`, or behind `#next` where that is known. */
+  #walk: LeafWalk | undefined;
+  /** Of the leaf behind `leaf`: the walk has been there. */
+  #next: Step | undefined;
 
   constructor(subvolume: Subvolume) {
     this.#subvolume = subvolume;
     this.#key.setUint8(DiskKey.offsets.type, INODE_ITEM);
   }
 
+  /** Whether all items of the inode lie in one leaf, that can be read. A promise only where nodes have to be read. */
+  locate(number: bigint): boolean | Promise<boolean> {
+    this.#key.setBigUint64(0, number, true);
+    const { leaf } = this;
+    if (leaf !== undefined && this.#find(leaf)) return this.last < leaf.count || this.#isEnd();
+    if (typeof this.#next === "object" && this.#find(this.#next.leaf)) {
+      this.leaf = this.#next.leaf;
+      this.#next = undefined;
+      return this.last < this.leaf.count || this.#isEnd();
+    }
+    return this.#search(number);
+  }
+
   /** `undefined` when it is to be read the long way. */
   read(number: bigint, path: Uint8Array): InodeItems | undefined | Promise<InodeItems | undefined> {
-    const span = this.#leaf === undefined ? undefined : this.#find(this.#leaf, number);
-    if (span !== undefined) return this.#decode(this.#leaf!, span, number, path);
-    return this.#search(number, path);
+    const isThere = this.locate(number);
+    if (typeof isThere === "boolean") return isThere ? this.#decode(number, path) : undefined;
+    return isThere.then((found) => (found ? this.#decode(number, path) : undefined));
   }
 
-  async #search(number: bigint, path: Uint8Array): Promise<InodeItems | undefined> {
+  #search(number: bigint): boolean | Promise<boolean> {
+    this.leaf = undefined;
+    this.#next = undefined;
+    this.#walk = this.#subvolume.tree.walk({ first: keyOf(number, INODE_ITEM, 0n) });
+    const step = this.#step();
+    return step instanceof Promise ? step.then((found) => this.#enter(found)) : this.#enter(step);
+  }
+
+  #enter(step: Step): boolean | Promise<boolean> {
+    if (typeof step === "string") return false;
+    this.leaf = step.leaf;
+    return this.#find(step.leaf) && (this.last < step.leaf.count || this.#isEnd());
+  }
+
+  /** Whether the next leaf has nothing more of the inode, whose items go on to the end of this one. */
+  #isEnd(): boolean | Promise<boolean> {
+    const step = this.#next ?? this.#step();
+    return step instanceof Promise ? step.then((found) => this.#isOther(found)) : this.#isOther(step);
+  }
+
+  #isOther(next: Step): boolean {
+    this.#next = next;
+    return typeof next === "string" ? next === "end" : !this.#isOf(next.leaf, next.first);
+  }
+
+  #step(): Step | Promise<Step> {
     try {
-      const found = await this.#subvolume.tree.find(keyOf(number, INODE_ITEM, 0n), "exact");
-      if (found === undefined) return undefined;
-      this.#leaf = found.leaf;
-      const span = this.#find(found.leaf, number);
-      return span && this.#decode(found.leaf, span, number, path);
+      const span = this.#walk!.next();
+      return span instanceof Promise ? span.then((found) => found ?? "end", failed) : (span ?? "end");
     } catch (error) {
-      if (error instanceof BtrfsError) return undefined;
-      throw error;
+      return failed(error);
     }
   }
 
-  /** First and last slot (exclusive), when the leaf has something behind them. */
-  #find(leaf: Leaf, number: bigint): readonly [number, number] | undefined {
-    this.#key.setBigUint64(0, number, true);
+  /** Takes the slots that the leaf has of the inode that is looked for; false when it does not have its first item. */
+  #find(leaf: Leaf): boolean {
     const first = lowerBound(leaf, this.#key);
     let last = first;
-    const [low, high] = [this.#key.getUint32(0, true), this.#key.getUint32(4, true)];
-    for (; last < leaf.count; last++) {
-      const at = keyAt(leaf, last);
-      if (leaf.view.getUint32(at, true) !== low || leaf.view.getUint32(at + 4, true) !== high) break;
-    }
-    const isWhole = last < leaf.count && last > first && slotType(leaf, first) === INODE_ITEM;
-    return isWhole ? [first, last] : undefined;
+    while (last < leaf.count && this.#isOf(leaf, last)) last++;
+    this.first = first;
+    this.last = last;
+    return last > first && slotType(leaf, first) === INODE_ITEM;
   }
 
-  #decode(
-    leaf: Leaf,
-    [first, last]: readonly [number, number],
-    number: bigint,
-    path: Uint8Array,
-  ): InodeItems | undefined {
+  #isOf(leaf: Leaf, slot: number): boolean {
+    const at = keyAt(leaf, slot);
+    const { view } = leaf;
+    return (
+      view.getUint32(at, true) === this.#key.getUint32(0, true) &&
+      view.getUint32(at + 4, true) === this.#key.getUint32(4, true)
+    );
+  }
+
+  #decode(number: bigint, path: Uint8Array): InodeItems | undefined {
+    const { first, last } = this;
+    const leaf = this.leaf!;
     try {
       const stat = decodeStat(itemBytes(leaf, first), leaf.where);
       const inode = new Inode(this.#subvolume, number, stat, path);
@@ -93,6 +141,12 @@ export class InodeItemReader {
       throw error;
     }
   }
+}
+
+/** The long way says what is wrong. */
+function failed(error: unknown): "failed" {
+  if (error instanceof BtrfsError) return "failed";
+  throw error;
 }
 
 /** `undefined` where extents overlap. */

@@ -20,7 +20,7 @@ export interface JobOptions {
 }
 
 /** Names of one job: few enough that the last ones don't keep one thread long, and enough to be worth a message. */
-const JOB_NAMES = 96;
+const JOB_NAMES = 256;
 
 /** Gathers names, has them restored side by side, and links what has several names. */
 export class Jobs {
@@ -150,7 +150,7 @@ export class Jobs {
   }
 
   #settle(name: PendingName, isDone: boolean, isLinked: boolean): void {
-    if (isDone) this.#log.restored(joinPath(name.directory.source, name.name));
+    if (isDone) this.#log.restored(name.directory.source, name.name);
     if (isLinked) for (const waiting of this.#links.settle(name, isDone)) this.#link(name, waiting, isDone);
     name.directory.release();
   }
@@ -163,7 +163,8 @@ export class Jobs {
 
   /** Gives what `first` names another name. */
   #link(first: PendingName, name: PendingName, isDone: boolean): void {
-    const source = joinPath(name.directory.source, name.name);
+    const { directory } = name;
+    const source = joinPath(directory.source, name.name);
     try {
       if (!isDone) {
         const sentence = "Cannot restore: it is another name of a file that could not be restored";
@@ -172,18 +173,18 @@ export class Jobs {
       }
       if (!this.#options.dryRun) this.#makeLink(first, name);
       this.#log.counts.hardLinks++;
-      this.#log.restored(source);
+      this.#log.restored(directory.source, name.name);
     } catch (error) {
       if (!(error instanceof TargetError) || isFatal(error)) throw error;
       this.#log.tell(error.code === "exists" ? "exists" : "failed", source, error);
     } finally {
-      name.directory.release();
+      directory.release();
     }
   }
 
   #makeLink(first: PendingName, { directory, name }: PendingName): void {
-    within(this.#target, first.directory.target, (from) =>
-      within(this.#target, directory.target, (to) => {
+    first.directory.within(this.#target, (from) =>
+      directory.within(this.#target, (to) => {
         if (!this.#options.overwrite) return this.#target.link(from, first.name, to, name);
         const temporary = new TextEncoder().encode(`.btrkit-${this.#token}-link-${this.#temporaries++}`);
         this.#target.link(from, first.name, to, temporary);

@@ -1,4 +1,5 @@
 import { BtrfsError } from "../errors.ts";
+import { joinPath } from "../fs/path.ts";
 import type { RestoreResult } from "./batch.ts";
 import { addCounts, noCounts, type ProblemKind, type RestoreProblem, type RestoreSummary } from "./report.ts";
 
@@ -32,8 +33,9 @@ export class Log {
     this.#options.onProgress?.({ bytes, names: files + symlinks + specials + hardLinks + directories });
   }
 
-  restored(path: Uint8Array): void {
-    this.#options.onRestored?.(path);
+  /** @param directory In the image. */
+  restored(directory: Uint8Array, name: Uint8Array): void {
+    this.#options.onRestored?.(joinPath(directory, name));
   }
 
   /** @throws what is no `BtrfsError`. */

@@ -1,5 +1,15 @@
 import type { Inode } from "../fs/inode.ts";
+import type { Xattr } from "../fs/xattr.ts";
 import type { NamesDirectory } from "./batch.ts";
+import type { Handle, RestoreTarget } from "./target.ts";
+import { within } from "./within.ts";
+
+/** A directory of the image. */
+export interface FoundDirectory {
+  readonly inode: Inode;
+  /** `undefined` when they are still to be read. */
+  readonly xattrs?: readonly Xattr[] | undefined;
+}
 
 /** A directory that is being restored: it ends when it is listed and all that is in it has ended. */
 export class OpenDirectory implements NamesDirectory {
@@ -7,12 +17,22 @@ export class OpenDirectory implements NamesDirectory {
   readonly source: Uint8Array;
   readonly target: Uint8Array;
   readonly isNew: boolean;
+  /** Where they were read together with the inode. */
+  readonly xattrs: readonly Xattr[] | undefined;
+  /** While it is held open, for whoever restores what is in it. */
+  handle: Handle | undefined;
   readonly #onEnd: () => void;
   /** What is under way in it, its listing too. */
   #open = 1;
 
-  constructor(inode: Inode, { source, target, isNew }: Omit<NamesDirectory, "tree">, onEnd: () => void) {
+  constructor(
+    { inode, xattrs }: FoundDirectory,
+    { source, target, isNew, handle }: Omit<NamesDirectory, "tree">,
+    onEnd: () => void,
+  ) {
     this.inode = inode;
+    this.xattrs = xattrs;
+    this.handle = handle;
     this.source = source;
     this.target = target;
     this.isNew = isNew;
@@ -21,6 +41,11 @@ export class OpenDirectory implements NamesDirectory {
 
   get tree(): bigint {
     return this.inode.subvolume.id;
+  }
+
+  /** Lends the open directory for as long as `act` takes. */
+  within<T>(target: RestoreTarget, act: (directory: Handle) => T): T {
+    return this.handle === undefined ? within(target, this.target, act) : act(this.handle);
   }
 
   retain(): void {

@@ -9,10 +9,10 @@ import type { Xattr } from "../fs/xattr.ts";
 import { applyAttributes } from "./attributes.ts";
 import {
   type FinishJob,
-  KINDS,
   type LargeFile,
   type NamesDirectory,
   type NamesJob,
+  NamesReader,
   type RangeJob,
   type RestoreJob,
   type RestoreResult,
@@ -20,6 +20,7 @@ import {
 import { ContentCopier, type DecodeFrame, type Stop } from "./content.ts";
 import { InodeItemReader } from "./inode-items.ts";
 import { LossRecorder } from "./loss.ts";
+import { QuickFiles } from "./quick.ts";
 import { cutRanges } from "./ranges.ts";
 import { noCounts, type ProblemKind } from "./report.ts";
 import { type Handle, isFatal, type NodeKind, type RestoreTarget, TargetError } from "./target.ts";
@@ -37,6 +38,8 @@ export interface RestorerOptions {
   /** A faster zstd than the codec's, for data that a checksum vouches for. */
   readonly decodeFrame?: DecodeFrame | undefined;
 }
+
+const encoder = new TextEncoder();
 
 /** One inode, read from the image. */
 interface Found {
@@ -65,6 +68,8 @@ export class Restorer {
   readonly #target: RestoreTarget;
   readonly #options: RestorerOptions;
   readonly #copier: ContentCopier;
+  /** Where the target has the calls for it. */
+  readonly #quick: QuickFiles | undefined;
   #reader: { readonly tree: bigint; readonly items: InodeItemReader } | undefined;
   #result: RestoreResult & { readonly problems: RestoreResult["problems"][number][] } = emptyResult();
   #temporaries = 0;
@@ -74,6 +79,8 @@ export class Restorer {
     this.#target = target;
     this.#options = options;
     this.#copier = new ContentCopier(filesystem.volume, codecs, target, options);
+    const calls = target.fileCalls;
+    this.#quick = calls && new QuickFiles(filesystem.volume, calls, codecs, options);
   }
 
   static async make(filesystem: Filesystem, target: RestoreTarget, options: RestorerOptions): Promise<Restorer> {
@@ -87,16 +94,18 @@ export class Restorer {
     if (job.job === "names") await this.#restoreNames(job);
     else if (job.job === "range") await this.#writeRange(job);
     else await this.#finish(job);
-    this.#result.counts.bytes = this.#copier.bytes;
+    this.#result.counts.bytes += this.#copier.bytes;
     return this.#result;
   }
 
   async #restoreNames(job: NamesJob): Promise<void> {
+    const names = new NamesReader(job);
     let index = 0;
-    for (const directory of job.groups) {
+    for (let group = 0; group < names.groupCount; group++) {
+      const directory = names.group(group);
       let handle: Handle | undefined;
       try {
-        handle = this.#openDirectory(directory);
+        handle = directory.handle ?? this.#openDirectory(directory);
       } catch (error) {
         if (!(error instanceof TargetError) || isFatal(error)) throw error;
         this.#tell("failed", directory.source, error, "Cannot restore what is in this directory");
@@ -106,18 +115,53 @@ export class Restorer {
       try {
         for (; index < directory.last; index++) {
           this.#options.stop.throwIfAborted();
-          const name = job.names.slice(index === 0 ? 0 : job.ends[index - 1], job.ends[index]);
-          const source = joinPath(directory.source, name);
-          const kind = KINDS[job.kinds[index]!]!;
-          const place: Place = { directory, handle, name, source, kind, isLinked: job.linked, index };
-          const reading = this.#read(directory.tree, job.inodes[index]!, source);
-          const found = reading instanceof Promise ? await reading : reading;
-          if (found === undefined || !(await this.#restore(found, place))) this.#result.failed.push(index);
+          const isDone = this.#restoreQuickly(names, index, directory, handle, job.linked);
+          if (isDone === true || (isDone !== false && (await isDone))) continue;
+          await this.#restoreName(names, index, directory, handle, job.linked);
         }
       } finally {
-        if (handle !== undefined) this.#target.close(handle);
+        if (handle !== undefined && directory.handle === undefined) this.#target.close(handle);
       }
     }
+  }
+
+  /** Plain files, straight from the leaf that has them. False when the name is for the long way: nothing is done then. */
+  #restoreQuickly(
+    names: NamesReader,
+    index: number,
+    directory: NamesDirectory,
+    handle: Handle | undefined,
+    isLinked: boolean,
+  ): boolean | Promise<boolean> {
+    const reader = this.#reader;
+    if (this.#quick === undefined || handle === undefined || this.#options.dryRun) return false;
+    if (names.kind(index) !== "file" || reader?.tree !== directory.tree) return false;
+    if (!directory.isNew && !this.#options.overwrite && this.#target.has(handle, names.name(index))) return false;
+    const { items } = reader;
+    const make = (isThere: boolean): boolean => {
+      if (!isThere) return false;
+      const temporary = this.#temporaryName("\0");
+      const place = { handle, name: names.terminatedName(index), temporary, isLinked };
+      return this.#quick!.restore(items.leaf!, items.first, items.last, place, this.#result.counts);
+    };
+    const isThere = items.locate(names.inode(index));
+    return typeof isThere === "boolean" ? make(isThere) : isThere.then(make);
+  }
+
+  async #restoreName(
+    names: NamesReader,
+    index: number,
+    directory: NamesDirectory,
+    handle: Handle | undefined,
+    isLinked: boolean,
+  ): Promise<void> {
+    // Whoever is told of a problem keeps the path, not all of the job.
+    const name = names.name(index).slice();
+    const source = joinPath(directory.source, name);
+    const place: Place = { directory, handle, name, source, kind: names.kind(index), isLinked, index };
+    const reading = this.#read(directory.tree, names.inode(index), source);
+    const found = reading instanceof Promise ? await reading : reading;
+    if (found === undefined || !(await this.#restore(found, place))) this.#result.failed.push(index);
   }
 
   /** `undefined` in a dry run, where the directory would be made. */
@@ -239,7 +283,7 @@ export class Restorer {
       tree: directory.tree,
       inode: inode.number,
       source,
-      target: directory.target,
+      target: directory.target.slice(),
       name,
       temporary,
     };
@@ -333,8 +377,8 @@ export class Restorer {
     else counts.specials++;
   }
 
-  #temporaryName(): Uint8Array {
-    return new TextEncoder().encode(`.btrkit-${this.#options.token}-${this.#temporaries++}`);
+  #temporaryName(end = ""): Uint8Array {
+    return encoder.encode(`.btrkit-${this.#options.token}-${this.#temporaries++}${end}`);
   }
 
   #tell(kind: ProblemKind, path: Uint8Array, error: unknown, act?: string): void {

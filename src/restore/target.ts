@@ -22,8 +22,14 @@ export type NodeKind = Exclude<InodeKind, "file" | "directory" | "symlink">;
  * What returns a boolean says whether the host can hold it; all else that fails is a `TargetError`.
  */
 export interface RestoreTarget {
+  /** A handle is good for every thread of the process. */
+  readonly sharesHandles: boolean;
+  /** Where it has them: the same calls, for plain files. */
+  readonly fileCalls?: FileCalls | undefined;
   /** @param path Components with slashes between; empty for the target itself. */
   openDirectory(path: Uint8Array): Handle;
+  /** A directory in an open one. */
+  enterDirectory(directory: Handle, name: Uint8Array): Handle;
   close(handle: Handle): void;
   /** Whether the directory has something of this name. */
   has(directory: Handle, name: Uint8Array): boolean;
@@ -53,6 +59,26 @@ export interface RestoreTarget {
   setXattr(handle: Handle, name: Uint8Array | undefined, attribute: Uint8Array, value: Uint8Array): boolean;
   /** Nanoseconds since 1970. */
   setTimes(handle: Handle, name: Uint8Array | undefined, atime: bigint, mtime: bigint): boolean;
+}
+
+/**
+ * The calls that a plain file needs, by number: they neither throw nor explain. What they answer is negative when the host
+ * refuses; whoever wants to know more asks the `RestoreTarget` again. Names end with a NUL.
+ */
+export interface FileCalls {
+  /** As `createFile`. */
+  create(directory: Handle, name: Uint8Array): Handle;
+  /** @returns Bytes written, which may be fewer. */
+  write(file: Handle, data: Uint8Array, length: number, offset: number): number;
+  truncate(file: Handle, size: number): number;
+  setOwner(file: Handle, uid: number, gid: number): number;
+  setMode(file: Handle, mode: number): number;
+  /** @param times Access and modification time, each a `struct timespec` of 64-bit Linux. */
+  setTimes(file: Handle, times: Uint8Array): number;
+  close(file: Handle): number;
+  /** As `rename`, within a directory. */
+  rename(directory: Handle, from: Uint8Array, name: Uint8Array, replace: boolean): number;
+  remove(directory: Handle, name: Uint8Array): number;
 }
 
 /** Whether the target as a whole can't go on. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type NodeKind, type RestoreTarget, TargetError } from "../../src/restore/target.ts";
+import { type FileCalls, type NodeKind, type RestoreTarget, TargetError } from "../../src/restore/target.ts";
 import type { TreeEntry } from "../support.ts";
 
 /** An inode in memory. */
@@ -29,17 +29,24 @@ class Node {
 export interface MemoryTargetOptions {
   /** Only what everybody may do: no owners, devices, xattrs. */
   readonly asAnybody?: boolean;
+  /** Has no calls for plain files. */
+  readonly withoutFileCalls?: boolean;
 }
 
 /** A directory that can hold everything, in memory, to be compared with what the kernel showed. */
 export class MemoryTarget implements RestoreTarget {
+  readonly sharesHandles = true;
   readonly root = new Node("dir");
+  readonly fileCalls: FileCalls | undefined;
+  /** Files that came by `fileCalls`. */
+  plainFiles = 0;
   readonly #options: MemoryTargetOptions;
   readonly #handles = new Map<number, Node>();
   #nextHandle = 3;
 
   constructor(options: MemoryTargetOptions = {}) {
     this.#options = options;
+    this.fileCalls = options.withoutFileCalls === true ? undefined : this.#makeFileCalls();
   }
 
   get openHandles(): number {
@@ -54,6 +61,12 @@ export class MemoryTarget implements RestoreTarget {
       if (next?.type !== "dir") throw new TargetError("missing", "Cannot enter");
       node = next;
     }
+    return this.#open(node);
+  }
+
+  enterDirectory(directory: number, name: Uint8Array): number {
+    const node = this.#at(directory, name);
+    if (node.type !== "dir") throw new TargetError("missing", "Cannot enter");
     return this.#open(node);
   }
 
@@ -174,6 +187,40 @@ export class MemoryTarget implements RestoreTarget {
     return path.split("/").reduce<Node | undefined>((node, name) => node?.entries.get(name), this.root);
   }
 
+  #makeFileCalls(): FileCalls {
+    const answer = (act: () => unknown): number => {
+      try {
+        return act() === false ? -1 : 0;
+      } catch (error) {
+        if (error instanceof TargetError) return -1;
+        throw error;
+      }
+    };
+    return {
+      create: (directory, name) => this.createFile(directory, unterminated(name)),
+      write: (file, data, length, offset) => {
+        // As a kernel may, only some of it.
+        const count = Math.min(length, 100_000);
+        this.write(file, data.subarray(0, count), BigInt(offset));
+        return count;
+      },
+      truncate: (file, size) => answer(() => this.truncate(file, BigInt(size))),
+      setOwner: (file, uid, gid) => answer(() => this.setOwner(file, undefined, uid, gid)),
+      setMode: (file, mode) => answer(() => this.setMode(file, undefined, mode)),
+      setTimes: (file, times) => {
+        const [atime, atimeRest, mtime, mtimeRest] = new BigInt64Array(times.slice().buffer);
+        const at = (seconds: bigint, rest: bigint) => seconds * 1_000_000_000n + rest;
+        return answer(() => this.setTimes(file, undefined, at(atime!, atimeRest!), at(mtime!, mtimeRest!)));
+      },
+      close: (file) => answer(() => this.close(file)),
+      rename: (directory, from, name, replace) => {
+        this.plainFiles++;
+        return answer(() => this.rename(directory, unterminated(from), unterminated(name), replace));
+      },
+      remove: (directory, name) => answer(() => this.remove(directory, unterminated(name))),
+    };
+  }
+
   #entry(node: Node, path: string, link: string | undefined): TreeEntry {
     const { type, mode, uid, gid, mtime, atime, target, rdev, size, xattrs } = node;
     return {
@@ -226,6 +273,11 @@ export class MemoryTarget implements RestoreTarget {
     Object.assign(node, fields);
     return true;
   }
+}
+
+function unterminated(name: Uint8Array): Uint8Array {
+  if (name.at(-1) !== 0) throw new Error("a name without its NUL");
+  return name.subarray(0, -1);
 }
 
 const BLOCK = 4096;
