@@ -23,6 +23,7 @@ import {
   Superblock,
 } from "../format/superblock.ts";
 import { addSystemChunk } from "../transaction/chunk-items.ts";
+import { randomUuid } from "../transaction/random-uuid.ts";
 import { noteBackupRoots, writeSuperblocks } from "../transaction/superblock.ts";
 import { checkNode } from "../tree/check.ts";
 
@@ -194,11 +195,4 @@ async function wipe(store: ByteStore, totalBytes: number): Promise<void> {
   }
   await store.flush();
   await store.write(0, zeros.subarray(0, Math.min(WIPED_BYTES, totalBytes)));
-}
-
-export function randomUuid(): Uint8Array {
-  const uuid = crypto.getRandomValues(new Uint8Array(16));
-  uuid[6] = (uuid[6]! & 0x0f) | 0x40;
-  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
-  return uuid;
 }

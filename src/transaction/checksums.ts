@@ -1,3 +1,4 @@
+import { CorruptError } from "../errors.ts";
 import { type Key, keyOf } from "../format/key.ts";
 import { EXTENT_CSUM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES, itemBytes, itemSize, slotKey } from "../format/node.ts";
@@ -43,6 +44,30 @@ export class Checksums {
       );
       at += size;
     }
+  }
+
+  /**
+   * Checksums of the sectors from `logical` on, one behind the other.
+   *
+   * @throws {CorruptError} when one has none.
+   */
+  async read(logical: number, length: number): Promise<Uint8Array> {
+    const { checksumSize, sectorSize } = this.#options;
+    const tree = await this.#tree();
+    const values = new Uint8Array((length / sectorSize) * checksumSize);
+    const end = logical + length;
+    for (let at = logical; at < end; ) {
+      const found = await this.#overlapping(tree, at, end);
+      if (found === undefined || found.first > at)
+        throw new CorruptError("Cannot trust data: it has no checksum", { logical: at });
+      const behind = found.first + (found.data.byteLength / checksumSize) * sectorSize;
+      const to = Math.min(end, behind);
+      const from = ((at - found.first) / sectorSize) * checksumSize;
+      const size = ((to - at) / sectorSize) * checksumSize;
+      values.set(found.data.subarray(from, from + size), ((at - logical) / sectorSize) * checksumSize);
+      at = to;
+    }
+    return values;
   }
 
   /** Removes the checksums of `[start, end)`, as far as there are any. */

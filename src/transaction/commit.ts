@@ -10,7 +10,7 @@ import { CHECKSUM_FIELD_BYTES } from "../format/superblock.ts";
 import { checkNode } from "../tree/check.ts";
 import type { Chunk } from "../volume/chunk-map.ts";
 import { addSystemChunk, bytesOf, chunkKey, encodeBlockGroup, encodeChunk, encodeDevExtent } from "./chunk-items.ts";
-import { storeOf, writeLogical } from "./data-writer.ts";
+import { storeOf, writeLogical } from "./data-store.ts";
 import { FreeSpaceTree } from "./free-space-tree.ts";
 import { setTime } from "./new-items.ts";
 import type { OpenTree } from "./open-tree.ts";

@@ -18,7 +18,7 @@ import type { Volume } from "../volume/volume.ts";
 import { Checksums } from "./checksums.ts";
 import { bytesOf } from "./chunk-items.ts";
 import { Cow } from "./cow.ts";
-import { DataWriter } from "./data-writer.ts";
+import { DataStore } from "./data-store.ts";
 import { DelayedRefs } from "./delayed-refs.ts";
 import { Editor } from "./editor.ts";
 import { ExtentTree } from "./extent-tree.ts";
@@ -55,7 +55,7 @@ export class Transaction {
   readonly refs = new DelayedRefs();
   readonly editor: Editor;
   readonly extents: ExtentTree;
-  readonly data: DataWriter;
+  readonly data: DataStore;
   readonly cow: Cow;
   readonly #trees = new Map<bigint, OpenTree>();
   readonly #checksums: Checksums;
@@ -89,7 +89,7 @@ export class Transaction {
       sectorSize,
       checksumSize,
     });
-    this.data = new DataWriter(volume, space, this.#checksums, this.refs);
+    this.data = new DataStore(volume, space, this.#checksums, this.refs);
     this.extents = new ExtentTree(this.editor, () => this.#trees.get(EXTENT_TREE_OBJECTID)!, this.refs, {
       generation: this.generation,
       nodeSize,

@@ -1,6 +1,6 @@
 import { isStore } from "../device/slice.ts";
 import type { ByteStore } from "../device/source.ts";
-import { BtrfsError } from "../errors.ts";
+import { BtrfsError, CorruptError } from "../errors.ts";
 import type { ChunkMap } from "../volume/chunk-map.ts";
 import { placeIn } from "../volume/raid.ts";
 import type { Volume } from "../volume/volume.ts";
@@ -16,8 +16,8 @@ export interface StoredData {
   readonly length: number;
 }
 
-/** Writes file data to free space at once: nothing leads there before the commit. */
-export class DataWriter {
+/** File data as it is stored. What is written goes to free space at once: nothing leads there before the commit. */
+export class DataStore {
   readonly #volume: Volume;
   readonly #space: Space;
   readonly #checksums: Checksums;
@@ -47,10 +47,8 @@ export class DataWriter {
     withChecksums: boolean,
     each: (stored: StoredData, at: number) => Promise<void>,
   ): Promise<void> {
-    const { sectorSize } = this.#volume;
     for (let at = 0; at < data.byteLength; ) {
-      const { start: logical, length } = await this.#space.allocateUpTo(data.byteLength - at, sectorSize);
-      this.#refs.create(logical, length, -1);
+      const { logical, length } = await this.allocateUpTo(data.byteLength - at);
       await this.#fill(logical, data.subarray(at, at + length), withChecksums);
       await each({ logical, length }, at);
       at += length;
@@ -66,6 +64,42 @@ export class DataWriter {
     const logical = await this.#space.allocate("data", length, sectorSize);
     this.#refs.create(logical, length, -1);
     return { logical, length };
+  }
+
+  /** As `allocate`, and shorter where free space has no piece that long. */
+  async allocateUpTo(length: number): Promise<StoredData> {
+    const piece = await this.#space.allocateUpTo(length, this.#volume.sectorSize);
+    this.#refs.create(piece.start, piece.length, -1);
+    return { logical: piece.start, length: piece.length };
+  }
+
+  /**
+   * Reads stored data, whole sectors, that this transaction or an earlier one wrote: from the first copy that is good.
+   *
+   * @throws {CorruptError} when none is.
+   */
+  async read(logical: number, target: Uint8Array, verified: boolean): Promise<void> {
+    const { sectorSize, checksum } = this.#volume;
+    const values = verified ? await this.#checksums.read(logical, target.byteLength) : undefined;
+    for (let at = 0; at < target.byteLength; ) {
+      const chunk = this.#space.chunks.get(logical + at);
+      const place = placeIn(chunk, logical + at);
+      const part = target.subarray(at, at + Math.min(place.contiguous, target.byteLength - at));
+      let isGood = false;
+      for (let index = place.stripe; index < place.stripe + place.copies && !isGood; index++) {
+        const { devid, physical } = chunk.stripes[index]!;
+        await storeOf(this.#volume, devid).read(physical + place.at, part);
+        const sums = (at / sectorSize) * checksum.byteLength;
+        isGood = values === undefined || checksum.findBadSector(part, sectorSize, values, sums) < 0;
+      }
+      if (!isGood)
+        throw new CorruptError(
+          "Cannot trust data: no copy has its checksum",
+          { logical: logical + at },
+          { code: "checksum" },
+        );
+      at += part.byteLength;
+    }
   }
 
   async #fill(logical: number, data: Uint8Array, withChecksums: boolean): Promise<void> {

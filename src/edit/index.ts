@@ -1,0 +1,27 @@
+export type { Algorithm } from "./content.ts";
+export * from "./directory.ts";
+export {
+  type CloneSource,
+  cloneRange,
+  preallocate,
+  punchHole,
+  truncateFile,
+  type WriteOptions,
+  writeFile,
+} from "./file.ts";
+export { type AttributeChanges, type InodeAttributes, setAttributes } from "./inode.ts";
+export { findName, type NamedEntry } from "./names.ts";
+export type { Place } from "./place.ts";
+export {
+  createSubvolume,
+  defaultSubvolume,
+  deleteSubvolume,
+  type NewSnapshot,
+  type NewSubvolume,
+  type Received,
+  setDefaultSubvolume,
+  setReadOnly,
+  setReceived,
+  snapshotSubvolume,
+} from "./subvolume.ts";
+export { removeXattr, setXattr } from "./xattr.ts";

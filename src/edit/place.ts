@@ -1,0 +1,63 @@
+import { BtrfsError } from "../errors.ts";
+import { keyOf, MAX_U64 } from "../format/key.ts";
+import { DIR_INDEX } from "../format/key-type.ts";
+import { slotKey } from "../format/node.ts";
+import { FIRST_FREE_OBJECTID, LAST_FREE_OBJECTID } from "../format/objectid.ts";
+import type { OpenTree } from "../transaction/open-tree.ts";
+import type { Transaction } from "../transaction/transaction.ts";
+
+/** Where and when a step changes something: one subvolume, in one transaction. */
+export interface Place {
+  readonly tx: Transaction;
+  /** Object id of the subvolume. */
+  readonly tree: bigint;
+  /** Nanoseconds since 1970. */
+  readonly now: bigint;
+}
+
+/** Numbers that were given out last, so that the next need not be searched for. */
+interface Counters {
+  inode: bigint | undefined;
+  readonly indexes: Map<bigint, bigint>;
+}
+
+const counters = new WeakMap<OpenTree, Counters>();
+
+async function countersOf({ tx, tree }: Place): Promise<Counters> {
+  const open = await tx.tree(tree);
+  let known = counters.get(open);
+  if (known === undefined) {
+    known = { inode: undefined, indexes: new Map() };
+    counters.set(open, known);
+  }
+  return known;
+}
+
+/** An inode number that no inode of the subvolume has. */
+export async function nextInode(at: Place): Promise<bigint> {
+  const known = await countersOf(at);
+  known.inode ??= await lastInode(at);
+  known.inode++;
+  if (known.inode > LAST_FREE_OBJECTID) throw new BtrfsError("space", "Cannot make inode: the last number is taken");
+  return known.inode;
+}
+
+async function lastInode({ tx, tree }: Place): Promise<bigint> {
+  const span = await tx.find(tree, keyOf(LAST_FREE_OBJECTID, 255, MAX_U64), "atOrBefore");
+  const last = span === undefined ? 0n : slotKey(span.leaf, span.first).objectid;
+  return last < FIRST_FREE_OBJECTID ? FIRST_FREE_OBJECTID : last;
+}
+
+/** An index that no entry of a directory has. The first is 2. */
+export async function nextIndex(at: Place, directory: bigint): Promise<bigint> {
+  const known = await countersOf(at);
+  const index = (known.indexes.get(directory) ?? (await lastIndex(at, directory))) + 1n;
+  known.indexes.set(directory, index);
+  return index;
+}
+
+async function lastIndex({ tx, tree }: Place, directory: bigint): Promise<bigint> {
+  const span = await tx.find(tree, keyOf(directory, DIR_INDEX, MAX_U64), "atOrBefore");
+  const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
+  return key?.objectid === directory && key.type === DIR_INDEX ? key.offset : 1n;
+}

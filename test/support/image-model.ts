@@ -1,0 +1,91 @@
+import { FS_TREE_OBJECTID } from "../../src/format/objectid.ts";
+
+/** A file or a directory as it should be. */
+export interface ModelFile {
+  readonly kind: "file";
+  content: Uint8Array;
+  readonly xattrs: Map<string, string>;
+}
+export interface ModelSymlink {
+  readonly kind: "symlink";
+  readonly target: string;
+}
+export interface ModelDirectory {
+  readonly kind: "directory";
+  readonly entries: Map<string, ModelEntry>;
+}
+/** Where a subvolume lies. */
+export interface ModelSubvolumeEntry {
+  readonly kind: "subvolume";
+  readonly id: bigint;
+}
+/** What a snapshot has in place of a nested subvolume. */
+export interface ModelPlaceholder {
+  readonly kind: "placeholder";
+}
+export type ModelEntry = ModelFile | ModelSymlink | ModelDirectory | ModelSubvolumeEntry | ModelPlaceholder;
+
+export interface ModelSubvolume {
+  readonly id: bigint;
+  readonly root: ModelDirectory;
+  readonly readOnly: boolean;
+}
+
+/** A filesystem in memory: what an image should hold. */
+export class ImageModel {
+  readonly subvolumes = new Map<bigint, ModelSubvolume>();
+
+  constructor() {
+    this.add(FS_TREE_OBJECTID);
+  }
+
+  add(id: bigint): ModelSubvolume {
+    const subvolume: ModelSubvolume = { id, root: { kind: "directory", entries: new Map() }, readOnly: false };
+    this.subvolumes.set(id, subvolume);
+    return subvolume;
+  }
+
+  /** A snapshot: nested subvolumes are empty directories in it. */
+  snapshot(source: bigint, id: bigint, readOnly: boolean): void {
+    const root = copyOf(this.subvolumes.get(source)!.root, new Map()) as ModelDirectory;
+    this.subvolumes.set(id, { id, root, readOnly });
+  }
+
+  /** Every directory of a subvolume, with its path inside of it. */
+  directories(id: bigint): { path: string[]; directory: ModelDirectory }[] {
+    const found: { path: string[]; directory: ModelDirectory }[] = [];
+    const visit = (directory: ModelDirectory, path: string[]): void => {
+      found.push({ path, directory });
+      for (const [name, entry] of directory.entries) if (entry.kind === "directory") visit(entry, [...path, name]);
+    };
+    visit(this.subvolumes.get(id)!.root, []);
+    return found;
+  }
+
+  /** Every name of a file of a subvolume; a file with two names comes twice. */
+  files(id: bigint): { path: string[]; parent: ModelDirectory; name: string; file: ModelFile }[] {
+    return this.directories(id).flatMap(({ path, directory }) =>
+      [...directory.entries].flatMap(([name, entry]) =>
+        entry.kind === "file" ? [{ path: [...path, name], parent: directory, name, file: entry }] : [],
+      ),
+    );
+  }
+}
+
+/** A file with two names stays one file. */
+function copyOf(entry: ModelEntry, files: Map<ModelFile, ModelFile>): ModelEntry {
+  if (entry.kind === "symlink" || entry.kind === "placeholder") return entry;
+  if (entry.kind === "subvolume") return { kind: "placeholder" };
+  if (entry.kind === "file") {
+    let copy = files.get(entry);
+    if (copy === undefined) {
+      copy = { kind: "file", content: entry.content, xattrs: new Map(entry.xattrs) };
+      files.set(entry, copy);
+    }
+    return copy;
+  }
+  return {
+    kind: "directory",
+    entries: new Map([...entry.entries].map(([name, child]) => [name, copyOf(child, files)])),
+  };
+}
