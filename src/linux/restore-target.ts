@@ -152,7 +152,7 @@ export class LinuxRestoreTarget implements RestoreTarget {
 
 const SECOND = 1_000_000_000n;
 
-function timestamp(nanoseconds: bigint): Timestamp {
+export function timestamp(nanoseconds: bigint): Timestamp {
   let sec = nanoseconds / SECOND;
   let nsec = nanoseconds % SECOND;
   if (nsec < 0n) {
@@ -165,7 +165,7 @@ function timestamp(nanoseconds: bigint): Timestamp {
 const NOT_HELD: readonly string[] = ["EPERM", "EACCES", "EOPNOTSUPP", "EINVAL", "ENOSYS", "EOVERFLOW"];
 
 /** Whether it went well; false when the host can't do that. */
-function held(act: () => void, also: readonly string[] = []): boolean {
+export function held(act: () => void, also: readonly string[] = []): boolean {
   try {
     act();
     return true;
@@ -175,7 +175,7 @@ function held(act: () => void, also: readonly string[] = []): boolean {
   }
 }
 
-function refused<T>(act: () => T): T {
+export function refused<T>(act: () => T): T {
   try {
     return act();
   } catch (error) {
@@ -196,7 +196,7 @@ const MORE_CODES: Readonly<Record<string, TargetError["code"]>> = {
   EISDIR: "exists",
 };
 
-function targetError(error: unknown): unknown {
+export function targetError(error: unknown): unknown {
   if (!(error instanceof KernelError)) return error;
   const code = MORE_CODES[error.errno] ?? HOST_CODES[error.errno] ?? "io";
   return new TargetError(code, error.sentence, { where: error.where, cause: error });

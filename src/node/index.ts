@@ -1,5 +1,10 @@
+export { cleanDirectory, type UnfinishedDirectory } from "./directory-cleanup.ts";
+export type { DirectoryHost, HostSegment, HostStat, HostXattr } from "./directory-host.ts";
+export type { NotHeld } from "./directory-records.ts";
+export { DirectoryTarget, type DirectoryTargetOptions } from "./directory-target.ts";
 export { FdSink } from "./fd-sink.ts";
 export { type FileDeviceOptions, openFileDevice } from "./file-device.ts";
 export { FileSource } from "./file-source.ts";
+export { NodeDirectoryHost } from "./node-directory-host.ts";
 export { localZone } from "./time-zone.ts";
 export { encodedThreads, WorkerPool } from "./worker-pool.ts";

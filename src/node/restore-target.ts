@@ -16,12 +16,12 @@ export class NodeRestoreTarget implements RestoreTarget {
   readonly sharesHandles = false;
   readonly #root: Buffer;
   readonly #byDescriptor = process.platform === "linux" && fs.existsSync("/proc/self/fd");
-  /** Where what is in an open directory is reached. */
-  readonly #paths = new Map<Handle, Buffer>();
-  #nextHandle = -2;
+  /** Where what is in an open directory is reached; targets that share it share handles. */
+  protected readonly paths: Map<Handle, Buffer>;
 
-  constructor(root: string) {
-    this.#root = Buffer.from(root);
+  constructor(root: string | Buffer, paths: Map<Handle, Buffer> = new Map()) {
+    this.#root = typeof root === "string" ? Buffer.from(root) : root;
+    this.paths = paths;
   }
 
   openDirectory(path: Uint8Array): Handle {
@@ -42,44 +42,44 @@ export class NodeRestoreTarget implements RestoreTarget {
   }
 
   #enter(parent: Handle | undefined, name: Uint8Array): Handle {
-    const path = parent === undefined ? Buffer.from(name) : this.#path(parent, name);
+    const path = parent === undefined ? Buffer.from(name) : this.pathOf(parent, name);
     return refused("enter", path, () => {
       if (this.#byDescriptor) {
         // The root is the caller's own choice: it may be a symbolic link.
         const handle = fs.openSync(path, O_RDONLY | O_DIRECTORY | (parent === undefined ? 0 : O_NOFOLLOW));
-        this.#paths.set(handle, Buffer.from(`/proc/self/fd/${handle}`));
+        this.paths.set(handle, Buffer.from(`/proc/self/fd/${handle}`));
         return handle;
       }
       const stat = parent === undefined ? fs.statSync(path) : fs.lstatSync(path);
       if (!stat.isDirectory()) throw new TargetError("path", "Cannot enter: it is no directory");
-      const handle = this.#nextHandle--;
-      this.#paths.set(handle, path);
+      const handle = nextHandle--;
+      this.paths.set(handle, path);
       return handle;
     });
   }
 
   close(handle: Handle): void {
-    this.#paths.delete(handle);
+    this.paths.delete(handle);
     if (handle >= 0) fs.closeSync(handle);
   }
 
   has(directory: Handle, name: Uint8Array): boolean {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     return refused("look at", path, () => fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined);
   }
 
   makeDirectory(directory: Handle, name: Uint8Array): void {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     refused("make directory", path, () => fs.mkdirSync(path, 0o700));
   }
 
   createFile(directory: Handle, name: Uint8Array): Handle {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     return refused("create", path, () => fs.openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
   }
 
   openFile(directory: Handle, name: Uint8Array): Handle {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     return refused("open", path, () => fs.openSync(path, O_WRONLY | O_NOFOLLOW));
   }
 
@@ -102,7 +102,7 @@ export class NodeRestoreTarget implements RestoreTarget {
   }
 
   makeSymlink(directory: Handle, name: Uint8Array, target: Uint8Array): void {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     refused("make symbolic link", path, () => fs.symlinkSync(Buffer.from(target), path));
   }
 
@@ -111,37 +111,37 @@ export class NodeRestoreTarget implements RestoreTarget {
   }
 
   link(fromDirectory: Handle, from: Uint8Array, directory: Handle, name: Uint8Array): void {
-    const path = this.#path(directory, name);
-    refused("make link", path, () => fs.linkSync(this.#path(fromDirectory, from), path));
+    const path = this.pathOf(directory, name);
+    refused("make link", path, () => fs.linkSync(this.pathOf(fromDirectory, from), path));
   }
 
   rename(directory: Handle, from: Uint8Array, name: Uint8Array, replace: boolean): void {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     refused("rename", path, () => {
       if (!replace && fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
         throw new TargetError("exists", "Cannot rename: there is something of this name");
       }
-      fs.renameSync(this.#path(directory, from), path);
+      fs.renameSync(this.pathOf(directory, from), path);
     });
   }
 
   remove(directory: Handle, name: Uint8Array): void {
-    const path = this.#path(directory, name);
+    const path = this.pathOf(directory, name);
     refused("remove", path, () => {
       if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) fs.unlinkSync(path);
     });
   }
 
   setOwner(handle: Handle, name: Uint8Array | undefined, uid: number, gid: number): boolean {
-    const open = this.#descriptor(handle, name);
+    const open = this.descriptor(handle, name);
     return held(() =>
-      open === undefined ? fs.lchownSync(this.#path(handle, name), uid, gid) : fs.fchownSync(open, uid, gid),
+      open === undefined ? fs.lchownSync(this.pathOf(handle, name), uid, gid) : fs.fchownSync(open, uid, gid),
     );
   }
 
   setMode(handle: Handle, name: Uint8Array | undefined, mode: number): boolean {
-    const open = this.#descriptor(handle, name);
-    return held(() => (open === undefined ? fs.chmodSync(this.#path(handle, name), mode) : fs.fchmodSync(open, mode)));
+    const open = this.descriptor(handle, name);
+    return held(() => (open === undefined ? fs.chmodSync(this.pathOf(handle, name), mode) : fs.fchmodSync(open, mode)));
   }
 
   setXattr(): boolean {
@@ -149,31 +149,38 @@ export class NodeRestoreTarget implements RestoreTarget {
   }
 
   setTimes(handle: Handle, name: Uint8Array | undefined, atime: bigint, mtime: bigint): boolean {
-    const open = this.#descriptor(handle, name);
+    const open = this.descriptor(handle, name);
     const [access, change] = [nodeTime(atime), nodeTime(mtime)];
     return held(() =>
       open === undefined
-        ? fs.lutimesSync(this.#path(handle, name), access, change)
+        ? fs.lutimesSync(this.pathOf(handle, name), access, change)
         : fs.futimesSync(open, access, change),
     );
   }
 
   /** Of the open file or directory itself, where there is one. */
-  #descriptor(handle: Handle, name: Uint8Array | undefined): number | undefined {
+  protected descriptor(handle: Handle, name: Uint8Array | undefined): number | undefined {
     return name === undefined && handle >= 0 ? handle : undefined;
   }
 
-  #path(directory: Handle, name: Uint8Array | undefined): Buffer {
-    const path = this.#paths.get(directory);
+  /** Where the host finds a name in an open directory, or the directory itself. */
+  protected pathOf(directory: Handle, name: Uint8Array | undefined): Buffer {
+    const path = this.paths.get(directory);
     if (path === undefined) throw new RangeError(`Cannot use directory ${directory}: it is not open`);
     return name === undefined ? path : Buffer.concat([path, SLASH, name]);
   }
 }
 
-/** In seconds. Node takes a negative number for "now", and a date, which has milliseconds, for what it is. */
+/** Of directories that have no descriptor. */
+let nextHandle = -2;
+
+/**
+ * In seconds. Node takes a negative number for "now", and a date, which has milliseconds, for what it is. Of a number it
+ * takes whole microseconds, which a part of one more keeps from being rounded down to the one before.
+ */
 function nodeTime(nanoseconds: bigint): number | Date {
-  const seconds = Number(nanoseconds) / 1e9;
-  return seconds < 0 ? new Date(Math.floor(seconds * 1000)) : seconds;
+  if (nanoseconds < 0n) return new Date(Math.floor(Number(nanoseconds) / 1e6));
+  return (Number(nanoseconds / 1000n) + 0.3) / 1e6;
 }
 
 function split(path: Uint8Array): Uint8Array[] {
@@ -200,7 +207,7 @@ const MORE_CODES: Readonly<Record<string, TargetError["code"]>> = {
   EISDIR: "exists",
 };
 
-function refused<T>(act: string, at: Buffer | Handle, run: () => T): T {
+export function refused<T>(act: string, at: Buffer | Handle, run: () => T): T {
   try {
     return run();
   } catch (error) {
@@ -220,7 +227,7 @@ function targetError(error: unknown, act: string, at: Buffer | Handle): unknown 
 }
 
 /** Whether it went well; false when the host can't do that. */
-function held(act: () => void): boolean {
+export function held(act: () => void): boolean {
   try {
     act();
     return true;

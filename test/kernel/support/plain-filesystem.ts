@@ -1,0 +1,42 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { makeWorkDirectory, removeWorkDirectory } from "./cleanup.ts";
+import { makeSparse } from "./filesystem.ts";
+import { run } from "./run.ts";
+
+/** A filesystem of its own that is no btrfs. `await using` takes it away. */
+export class PlainFilesystem implements AsyncDisposable {
+  readonly directory: string;
+  readonly #work: string;
+
+  private constructor(work: string) {
+    this.#work = work;
+    this.directory = join(work, "plain");
+  }
+
+  static async make(kind: "tmpfs" | "ext4", sizeMiB = 512): Promise<PlainFilesystem> {
+    const filesystem = new PlainFilesystem(makeWorkDirectory());
+    const { directory } = filesystem;
+    try {
+      mkdirSync(directory);
+      if (kind === "tmpfs") await run("mount", ["-t", "tmpfs", "-o", `size=${sizeMiB}m`, "none", directory]);
+      else {
+        const image = join(filesystem.#work, "image");
+        makeSparse(image, sizeMiB << 20);
+        // Inodes of 1 KiB hold the attributes of histories.
+        await run("mkfs.ext4", ["-q", "-F", "-I", "1024", image]);
+        await run("mount", ["-o", "loop", image, directory]);
+      }
+      await run("chmod", ["0755", filesystem.#work]);
+      await run("chmod", ["0777", directory]);
+      return filesystem;
+    } catch (error) {
+      removeWorkDirectory(filesystem.#work);
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    removeWorkDirectory(this.#work);
+  }
+}
