@@ -9,6 +9,8 @@ export * from "./lookup.ts";
 export { loadNative, type Native, type SyscallArgument } from "./native.ts";
 export type { SyscallName } from "./numbers.ts";
 export * from "./open.ts";
+export { LiveTarget, type LiveTargetOptions } from "./receive/live-target.ts";
+export { deleteUnfinished, listUnfinished, type UnfinishedSubvolume } from "./receive/mark.ts";
 export * from "./search.ts";
 export * from "./send.ts";
 export * from "./subvolume.ts";
