@@ -70,8 +70,8 @@ export class CommandParser {
   frameIsSound = false;
   /** After `fault`: number of the attribute that is at fault, where it is one. */
   faultyAttribute: number | undefined;
-  /** After `fault`: the version of the segment is probably 1. */
-  dataIsCounted = false;
+  /** After `fault`: the version that the segment probably has, where that explains the fault. */
+  likelyVersion: number | undefined;
   /** Longer ones are a fault. May change between two calls of `fill`. */
   maxCommandBytes: number;
 
@@ -111,6 +111,7 @@ export class CommandParser {
       }
       if (!this.#readAttributes(window, batch, type, at + COMMAND_HEADER_BYTES, length)) {
         batch.dropAttributes();
+        if (batch.segment.version < BARE_DATA_VERSION) this.#suspectBareData(window, at + COMMAND_HEADER_BYTES, length);
         return "fault";
       }
       batch.addCommand(type, at, length, this.nextIndex++);
@@ -205,9 +206,18 @@ export class CommandParser {
    * two bytes. A version 3 stream whose data begin so is refused too, rather than that one wrong byte gets through.
    */
   #countedData(window: InputWindow, value: number): false {
-    this.dataIsCounted = true;
+    this.likelyVersion = 1;
     const sentence = `DATA begins with its own length, ${window.view.getUint16(value, true)}, as in version 1, the header says version 3`;
     return this.#unsound(window, "corrupt", sentence, DATA);
+  }
+
+  /** The opposite: in a stream of version 2 that says 1, the first bytes of DATA are taken for its length. */
+  #suspectBareData(window: InputWindow, start: number, length: number): void {
+    if (!this.#checksums || this.#unchecked || !dataIsBare(window.view, start, start + length)) return;
+    this.likelyVersion = BARE_DATA_VERSION;
+    const { sentence, where } = this.fault!;
+    const likely = "DATA fits if it has no length of its own, as in version 2, the header says version 1";
+    this.fault = new StreamError("corrupt", `${sentence}; ${likely}`, { where: { ...where, attribute: "DATA" } });
   }
 
   #missing(window: InputWindow, type: number, missing: number): false {
@@ -246,6 +256,21 @@ export class CommandParser {
     this.faultyAttribute = attribute;
     return "fault";
   }
+}
+
+/** Whether the attributes are sound up to DATA, and what follows there is none with a length in front. */
+function dataIsBare(view: DataView, start: number, stop: number): boolean {
+  let seen = false;
+  let at = start;
+  while (stop - at >= ATTRIBUTE_HEADER_BYTES) {
+    const attribute = view.getUint16(at, true);
+    const size = view.getUint16(at + 2, true);
+    const expected = ATTRIBUTE_SIZES[attribute];
+    if (attribute === 0 || expected === undefined || (expected >= 0 && expected !== size)) return seen;
+    if (attribute === DATA) seen = true;
+    at += ATTRIBUTE_HEADER_BYTES + size;
+  }
+  return seen && at !== stop;
 }
 
 /** Whether as much of the magic as fits in a command header stands at `at`. As a command it would be 1.6 GiB long. */

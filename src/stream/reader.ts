@@ -120,7 +120,7 @@ class StreamReader {
           yield batch;
           this.#progress();
         }
-        if (stop === "fault" && this.#parser.dataIsCounted) await this.#correctVersion(segment, this.#parser.fault!);
+        if (stop === "fault" && this.#parser.likelyVersion !== undefined) await this.#correctVersion(segment, this.#parser.fault!);
         else if (stop === "fault") await this.#skipCommand(this.#parser.fault!);
         else if (stop === "header") await this.#endWithout("another stream header", segment);
         else if (stop === "more" && !(await this.#window.more(this.#parser.wanted))) {
@@ -212,8 +212,8 @@ class StreamReader {
   /** Nothing is left out: the command will be read again. */
   async #correctVersion(segment: OpenSegment, error: StreamError): Promise<void> {
     if (this.#options.recover === undefined) throw error;
-    segment.version = 1;
-    this.#parser.dataIsCounted = false;
+    segment.version = this.#parser.likelyVersion!;
+    this.#parser.likelyVersion = undefined;
     await this.#report(error, this.#window.streamOffset, 0);
   }
 

@@ -284,6 +284,19 @@ test("version 1 in a header that says 2 is a fault: all data would be written tw
   }
 });
 
+test("version 2 in a header that says 1 is one fault, and what follows is checked as version 2", async () => {
+  for (const name of ["full-v2", "increment-v2", "zstd"]) {
+    const bytes = streamBytes(name).slice();
+    bytes[13] = 1;
+    const { faults, segments, byAlgorithm } = await verify(bytes);
+    expect(faults.map(({ code, attribute }) => [code, attribute])).toEqual([["corrupt", "DATA"]]);
+    expect(faults[0]!.message).toContain("as in version 2, the header says version 1");
+    expect(faults[0]!.lost).toEqual([]);
+    expect(segments[0]!.version).toBe(2);
+    expect(byAlgorithm).toEqual((await verify(streamBytes(name))).byAlgorithm);
+  }
+});
+
 test("one write of version 2 may begin with its own length by chance", async () => {
   const write = (data: Uint8Array) =>
     commandOf(2, 15, [

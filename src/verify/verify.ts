@@ -261,7 +261,10 @@ export class StreamVerifier {
   #noteGap(gap: Gap): void {
     this.#skippedBytes += gap.end - gap.start;
     if (this.#gap !== undefined) this.#reportGap(this.#gap, []);
-    this.#gap = gap;
+    // Nothing is lost where the command is read again, as one of another version.
+    const isReadAgain = gap.isOneCommand && gap.start === gap.end;
+    this.#gap = isReadAgain ? undefined : gap;
+    if (isReadAgain) this.#reportGap(gap, []);
   }
 
   /** The next sound command has come, or the end: now it can be said what the gap took. */
