@@ -19,8 +19,10 @@ Options:
   --debug           where an error comes from, with its stack
   --no-color        no colours (also: NO_COLOR in the environment)
 
-Example:
-  btrkit --version
+Example, from a snapshot in an image to one on a mounted btrfs:
+  btrkit send -f home.btrfs disk.img:/home.monday
+  btrkit verify home.btrfs
+  sudo btrkit receive -f home.btrfs /mnt/backup
 `;
 }
 

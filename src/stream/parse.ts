@@ -27,7 +27,7 @@ export interface Leniency {
   readonly maxCommandBytes?: number;
   /** Don't compute CRCs. */
   readonly ignoreChecksums?: boolean;
-  /** Pass on commands with a number that no protocol version has; `btrfs receive` ignores them. */
+  /** Pass on commands with a number that no protocol version has, but not 0; `btrfs receive` ignores them. */
   readonly allowUnknownCommands?: boolean;
   /** Pass on attributes with a number that no protocol version has. */
   readonly allowUnknownAttributes?: boolean;
@@ -157,7 +157,8 @@ export class CommandParser {
       at = value + size;
     }
     if (this.#unchecked && known) return true;
-    if (!known) return this.#unknownCommands || this.#unknownCommand(window, type);
+    // Ten zeros are a command 0 with the right checksum: damage, though `btrfs receive` passes over it.
+    if (!known) return (this.#unknownCommands && (type !== 0 || this.#unchecked)) || this.#unknownCommand(window, type);
     const missing = REQUIRED_SLOTS[type]! & ~seen;
     return missing === 0 || this.#missing(window, type, missing);
   }

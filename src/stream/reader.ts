@@ -120,7 +120,8 @@ class StreamReader {
           yield batch;
           this.#progress();
         }
-        if (stop === "fault" && this.#parser.likelyVersion !== undefined) await this.#correctVersion(segment, this.#parser.fault!);
+        if (stop === "fault" && this.#parser.likelyVersion !== undefined)
+          await this.#correctVersion(segment, this.#parser.fault!);
         else if (stop === "fault") await this.#skipCommand(this.#parser.fault!);
         else if (stop === "header") await this.#endWithout("another stream header", segment);
         else if (stop === "more" && !(await this.#window.more(this.#parser.wanted))) {

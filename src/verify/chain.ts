@@ -10,8 +10,9 @@ export interface ChainLink {
   readonly lastSource: Uint8Array;
 }
 
-/** A link that nothing before it holds. */
+/** A link that nothing before it holds, or that came before already. */
 export interface ChainFault {
+  readonly code: "missing" | "exists";
   readonly report: SubvolumeReport;
   readonly message: string;
 }
@@ -55,6 +56,12 @@ export class Chain {
     const atReceiver = new Set([...(this.#links[0]?.sources ?? [])].filter((uuid) => !places.has(uuid)));
     const faults: ChainFault[] = [];
     const subvolumes = this.#links.map(({ report, sources }, index) => {
+      const own = formatUuid(report.uuid);
+      const first = places.get(own)!;
+      if (first < index) {
+        const message = `Cannot follow the chain: subvolume ${own} came before, in stream ${this.#links[first]!.report.stream + 1}`;
+        faults.push({ code: "exists", report, message });
+      }
       const missing = [...sources].filter((uuid) => !((places.get(uuid) ?? index) < index));
       for (const uuid of missing) {
         if (atReceiver.has(uuid)) continue;
@@ -64,7 +71,7 @@ export class Chain {
             ? "is in none of the streams"
             : `comes later, in stream ${this.#links[later]!.report.stream + 1}`;
         const what = report.parent !== undefined && formatUuid(report.parent.uuid) === uuid ? "parent" : "clone source";
-        faults.push({ report, message: `Cannot follow the chain: ${what} ${uuid} ${place}` });
+        faults.push({ code: "missing", report, message: `Cannot follow the chain: ${what} ${uuid} ${place}` });
       }
       return { ...report, needs: missing };
     });

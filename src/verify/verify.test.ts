@@ -87,6 +87,14 @@ test("streams given in order are a chain, and a link that is missing or late is 
   expect(swapped.faults[0]!.message).toContain("comes later, in stream 3");
 });
 
+test("a subvolume that comes twice is a fault: the second can't be received beside the first", async () => {
+  const full = streamBytes("small-v2");
+  const { sound, faults } = await verify(full, streamBytes("small-increment-v2"), full);
+  expect(sound).toBe(false);
+  expect(faults.map(({ code, stream }) => [code, stream])).toEqual([["exists", 2]]);
+  expect(faults[0]!.message).toContain("came before, in stream 1");
+});
+
 test("damaged data in the middle of a file is found, and the very range is named", async () => {
   const bytes = streamBytes("zlib").slice();
   const commands = await commandsOf(bytes);

@@ -123,11 +123,11 @@ export class StreamVerifier {
   /** What was found, after the last stream. */
   finish(): VerifyReport {
     const { subvolumes, faults } = this.#chain.finish();
-    for (const { report, message } of faults) {
+    for (const { code, report, message } of faults) {
       const { stream, streamOffset, path } = report;
       this.#report({
         stream,
-        code: "missing",
+        code,
         message,
         streamOffset,
         skippedBytes: 0,
