@@ -7,3 +7,4 @@ export {
   type SubvolumeExtentsOptions,
 } from "./extents.ts";
 export { type EncodedAnswer, encodedCompression, encodedReader } from "./read.ts";
+export { encodedWriter, writeEncoded } from "./write.ts";
