@@ -15,6 +15,12 @@ import type { BlockSource } from "./source.ts";
 /** Takes a place that refers to an extent. Returns true when no other is wanted. */
 export type Offer = (root: bigint, ino: number, offset: number, length: number) => boolean;
 
+/** Finds who refers to data extents. */
+export interface ExtentRefs {
+  /** Offers the places that refer to the extent of `item`, which belongs to inode `ino`. A promise only where it has to wait. */
+  walk(item: FileItem, ino: number, offer: Offer): void | Promise<void>;
+}
+
 /** A file item that refers to the extent: where the wanted bytes are in its file, and how long it is. */
 interface Place {
   readonly ino: number;
@@ -46,7 +52,7 @@ interface Wanted {
 const MAX_LEAVES = 64;
 
 /** Walks the back references of data extents in the kernel's order, which decides among places that are equally good. */
-export class BackRefs {
+export class BackRefs implements ExtentRefs {
   readonly #blocks: BlockSource;
   readonly #roots: LeafRoots;
   readonly #sectorSize: number;

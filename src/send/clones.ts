@@ -1,4 +1,4 @@
-import type { BackRefs } from "./back-refs.ts";
+import type { ExtentRefs } from "./back-refs.ts";
 import type { FileItem } from "./file-item.ts";
 import { fileItems } from "./file-items.ts";
 import { type Paths, pathIn } from "./paths.ts";
@@ -29,13 +29,13 @@ const LARGEST_SECTOR = 65_536;
 export class Clones {
   readonly #state: SendState;
   readonly #paths: Paths;
-  readonly #refs: BackRefs | undefined;
+  readonly #refs: ExtentRefs | undefined;
   readonly #sectorSize: number;
   /** By ascending id of the snapshot. */
   readonly #candidates: readonly Candidate[];
   readonly #byId = new Map<bigint, Candidate>();
 
-  constructor(state: SendState, paths: Paths, roots: readonly Snapshot[], sectorSize: number, refs?: BackRefs) {
+  constructor(state: SendState, paths: Paths, roots: readonly Snapshot[], sectorSize: number, refs?: ExtentRefs) {
     this.#state = state;
     this.#paths = paths;
     this.#refs = refs;
@@ -75,7 +75,7 @@ export class Clones {
     if (candidate === undefined) return false;
     if (root === state.left.id) {
       // The receiver has what comes before the current place only.
-      if (ino > state.ino) return false;
+      if (ino > state.ino || state.leftOut.has(ino)) return false;
       if (ino === state.ino && (offset === item.start || offset + wanted > state.writeEnd)) return false;
     }
     if (length <= candidate.length) return false;

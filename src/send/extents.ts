@@ -7,7 +7,6 @@ import {
   FILE_EXTENT_PREALLOC,
   FILE_EXTENT_REG,
 } from "../format/file-extent.ts";
-import { INODE_NODATASUM } from "../format/inode.ts";
 import { keyOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import { keyAt, type Leaf } from "../format/node.ts";
@@ -16,7 +15,7 @@ import type { FileData } from "./file-data.ts";
 import { type FileItem, readFileItem } from "./file-item.ts";
 import { fileItems, isFileItem } from "./file-items.ts";
 import type { Paths } from "./paths.ts";
-import type { InodeFacts } from "./snapshot.ts";
+import { hasChecksums } from "./snapshot.ts";
 import type { SendState } from "./state.ts";
 
 /** Commands of one extent that are written before there may be a wait. */
@@ -37,6 +36,8 @@ export interface DataOptions {
   readonly compressed: boolean;
   readonly noData: boolean;
   readonly sectorSize: number;
+  /** Items are left out leaf by leaf only. */
+  readonly seesLeaves: boolean;
 }
 
 /** Data of the current inode: which extents changed, what of them can be cloned, and the holes between them. */
@@ -206,7 +207,8 @@ export class Extents {
   async #sendHoleBefore(item: FileItem): Promise<void> {
     if (!this.#sendsHoles) return;
     // Leaves that both snapshots share are not seen: what ends before this item has to be looked up.
-    if (this.#lastEnd === undefined || (item.slot === 0 && this.#lastEnd < item.start)) {
+    const isFirst = item.slot === 0 || !this.#options.seesLeaves;
+    if (this.#lastEnd === undefined || (isFirst && this.#lastEnd < item.start)) {
       this.#lastEnd = await this.#endBefore(item.start);
     }
     if (this.#lastEnd < item.start) await this.#sendHole(this.#lastEnd, item.start);
@@ -294,10 +296,6 @@ export class Extents {
     }
     return reached === undefined ? isHole : reached >= end;
   }
-}
-
-function hasChecksums({ flagsLow }: InodeFacts): boolean {
-  return (flagsLow & INODE_NODATASUM) === 0;
 }
 
 function encodedCompression(compression: number, sectorSize: number): number {

@@ -50,6 +50,9 @@ export class DataFiller implements ChunkFiller {
   #fillPiece(chunk: Chunk, piece: Piece): void | Promise<void> {
     const { kind, at, length } = piece;
     const target = chunk.bytes.subarray(at, at + length);
+    if (this.#source.readPlain !== undefined && (kind === PLAIN || kind === DECODED)) {
+      return this.#source.readPlain(piece, target);
+    }
     if (kind === STORED) return this.#source.readStored(piece, 0, target);
     if (kind === PLAIN) return this.#fillPlain(chunk.bytes, piece);
     if (kind === DECODED) return this.#fillDecoded(target, piece);

@@ -1,13 +1,15 @@
 import { readSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
-import { InodeItem } from "../format/inode.ts";
+import { InodeItem, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
-import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
+import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { keyAt, type Leaf, slotType } from "../format/node.ts";
-import type { BlockTree } from "../tree/source.ts";
+import type { BlockTree, Tree } from "../tree/source.ts";
 import { BackRefs } from "./back-refs.ts";
 import { Clones } from "./clones.ts";
 import { CHANGED, compareTrees, GONE, NEW, SAME } from "./compare.ts";
+import { type AgedTree, compareItems } from "./compare-items.ts";
+import type { DamageCheck } from "./damage.ts";
 import { type DataOptions, Extents } from "./extents.ts";
 import { FileData } from "./file-data.ts";
 import { Moves } from "./moves.ts";
@@ -19,16 +21,21 @@ import { decodeFacts, type InodeFacts, namesIn, type Snapshot } from "./snapshot
 import type { SendSource } from "./source.ts";
 import { ROOT_INODE, SendState } from "./state.ts";
 import { TimesQueue } from "./times.ts";
+import { sendVerity } from "./verity.ts";
 import { Xattrs } from "./xattrs.ts";
 
 const FLAGS_AT = InodeItem.offsets.flags;
 const KEY_OFFSET_AT = DiskKey.offsets.offset;
+/** Protocol that has ENABLE_VERITY. */
+const VERITY_VERSION = 3;
 const PERMISSIONS = 0o7777;
 
 export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData"> {
   readonly signal?: AbortSignal | undefined;
   /** Called when an inode is done. */
   readonly onInode?: ((ino: number) => void) | undefined;
+  /** Looks at files before they are sent. */
+  readonly damage?: DamageCheck | undefined;
 }
 
 /** The commands between SUBVOL or SNAPSHOT and END, for one snapshot, in the order in which Linux sends them. */
@@ -56,16 +63,18 @@ export class Generator {
   ) {
     const { sectorSize, blocks } = source;
     this.#options = options;
-    const state = new SendState(left, right, out);
+    const state = new SendState(left, right, out, options.damage !== undefined);
     this.#state = state;
     this.#paths = new Paths(state);
     this.#times = new TimesQueue(state, this.#paths);
     this.#moves = new Moves(state, this.#paths, this.#times);
     this.#names = new Names(state, this.#paths, this.#moves, this.#times);
     this.#xattrs = new Xattrs(state, this.#paths);
-    const refs = blocks && new BackRefs(blocks, new Set(roots.map(({ id }) => id)), sectorSize);
+    const refs =
+      source.references?.(roots) ?? (blocks && new BackRefs(blocks, new Set(roots.map(({ id }) => id)), sectorSize));
     const clones = new Clones(state, this.#paths, roots, sectorSize, refs);
-    const data = { ...options, sectorSize, chunkBytes: out.version >= 2 ? 131_072 : 49_152 };
+    const seesLeaves = blocks !== undefined;
+    const data = { ...options, sectorSize, seesLeaves, chunkBytes: out.version >= 2 ? 131_072 : 49_152 };
     this.#extents = new Extents(state, this.#paths, new FileData(source, out), data, clones);
     const parts = { paths: this.#paths, times: this.#times, names: this.#names, extents: this.#extents };
     this.#newInodes = new NewInodes(state, parts, (ino, facts) => this.#begin(ino, facts), options.onInode);
@@ -75,8 +84,10 @@ export class Generator {
     const { left, right } = this.#state;
     await this.#paths.open();
     if (right === undefined) await this.#walk(left);
-    else {
-      await compareTrees(left.tree as BlockTree, right.tree as BlockTree, (...item) => this.#onItem(...item));
+    else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
+      await compareTrees(left.tree, right.tree, (...item) => this.#onItem(...item));
+    } else {
+      await compareItems(left.tree as AgedTree, right.tree as AgedTree, (...item) => this.#onItem(...item));
     }
     await this.#finish(0, 0, true);
     await this.#times.sendAll();
@@ -115,7 +126,7 @@ export class Generator {
         ? this.#extents.pass(leaf, slot)
         : this.#onSameName(ino, type, left!, leftSlot, right!, rightSlot);
     }
-    const isWanted = type <= XATTR_ITEM || type === EXTENT_DATA;
+    const isWanted = type <= VERITY_DESC_ITEM || type === EXTENT_DATA;
     if (!isWanted && ino === this.#state.ino && !this.#hasNames && !this.#times.isFull) return undefined;
     if (this.#state.right === undefined) {
       const taken = this.#newInodes.take(ino, type, leaf, slot);
@@ -198,6 +209,10 @@ export class Generator {
       await this.#extents.send(left!, leftSlot);
       return;
     }
+    if (type === VERITY_DESC_ITEM) {
+      if (result === NEW && ino === state.ino) state.hasVerity = true;
+      return;
+    }
     const isName = type === INODE_REF || type === INODE_EXTREF;
     if (!isName && type !== XATTR_ITEM) return;
     if (ino !== state.ino) {
@@ -236,12 +251,20 @@ export class Generator {
       this.#take(after, false, false);
     } else if (after !== undefined) {
       if (after.nlink === 0) state.isIgnored = true;
+      else if (await this.#isDamaged(ino, after)) state.isIgnored = true;
       else {
         this.#take(after, true, false);
         if (ino !== ROOT_INODE) await this.#names.createCurrent();
       }
     } else if (before!.nlink === 0) state.isIgnored = true;
     else this.#take(before!, false, true);
+  }
+
+  async #isDamaged(ino: number, facts: InodeFacts): Promise<boolean> {
+    const { damage } = this.#options;
+    if (damage === undefined || (facts.mode & S_IFMT) !== S_IFREG || (await damage.isGood(ino, facts))) return false;
+    this.#state.leftOut.add(ino);
+    return true;
   }
 
   #startNumber(ino: number): void {
@@ -253,6 +276,7 @@ export class Generator {
     state.writeEnd = 0;
     state.keptPath = undefined;
     state.hasXattrs = false;
+    state.hasVerity = false;
     this.#extents.startInode();
   }
 
@@ -310,7 +334,7 @@ export class Generator {
 
   async #endInode(): Promise<void> {
     const state = this.#state;
-    const { left, right, ino } = state;
+    const { left, right, ino, out } = state;
     const after = left.keptInode(ino) ?? (await left.getInode(ino));
     const before = right === undefined || state.isNew ? undefined : await right.getInode(ino);
     if (state.isFile) await this.#endData(before);
@@ -321,6 +345,7 @@ export class Generator {
         await this.#fileattr(after);
       }
     }
+    if (state.hasVerity && out.version >= VERITY_VERSION) await sendVerity(state, this.#paths);
     if (right !== undefined || this.#state.hasXattrs) await this.#xattrs.sendCapability();
     if (!this.#moves.isWaiting(ino)) {
       await this.#moves.release();
@@ -368,4 +393,8 @@ export class Generator {
     out.copy("fileattr", item, FLAGS_AT, 8);
     out.end();
   }
+}
+
+function isBlockTree(tree: Tree): tree is BlockTree {
+  return "root" in tree;
 }

@@ -54,20 +54,21 @@ export class ImageSource implements SendSource, DataSource {
    * @throws {BtrfsError} `missing`, when there is none; `permission`, when it can be written to; `unsupported` for the
    * top-level subvolume, which has no name.
    */
-  async openSnapshot(id: bigint): Promise<Snapshot> {
+  async openSnapshot(id: bigint, mayBeWritable = false): Promise<Snapshot> {
     const item = isSubvolumeId(id) ? await this.#findRootItem(id) : undefined;
     const where = { tree: id };
     if (item === undefined || item.refs === 0) {
       throw new BtrfsError("missing", "Cannot send subvolume: there is none of this id", { where });
     }
-    if ((item.flags & ROOT_SUBVOL_RDONLY) === 0n) {
+    const isReadOnly = (item.flags & ROOT_SUBVOL_RDONLY) !== 0n;
+    if (!isReadOnly && !mayBeWritable) {
       throw new BtrfsError("permission", "Cannot send subvolume: it is not read-only", { where });
     }
     if (id === FS_TREE_OBJECTID)
       throw new UnsupportedError("Cannot send the top-level subvolume: it has no name", where);
     const { uuid, receivedUuid, ctransid } = item;
     const tree = await this.#volume.openTree(id);
-    return new Snapshot({ id, tree, name: await this.#nameOf(id), uuid, receivedUuid, ctransid });
+    return new Snapshot({ id, tree, name: await this.#nameOf(id), uuid, receivedUuid, ctransid, isReadOnly });
   }
 
   async #nameOf(id: bigint): Promise<Uint8Array> {

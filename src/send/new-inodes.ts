@@ -1,5 +1,5 @@
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
-import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
+import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import type { Leaf } from "../format/node.ts";
 import type { Extents } from "./extents.ts";
 import type { Names } from "./names.ts";
@@ -48,7 +48,8 @@ export class NewInodes {
     if (ino !== state.ino) return false;
     if (state.isIgnored) return true;
     if (type === INODE_REF) return this.#takeName(leaf, slot);
-    if (type === INODE_EXTREF || type === XATTR_ITEM || !this.#finish(ino, type)) return false;
+    if (type === INODE_EXTREF || type === XATTR_ITEM || type === VERITY_DESC_ITEM || !this.#finish(ino, type))
+      return false;
     if (this.#times.isFull && !this.#times.trimNow()) return this.#trimThen(type, leaf, slot);
     return type === EXTENT_DATA ? (this.#extents.send(leaf, slot) ?? true) : true;
   }
@@ -63,7 +64,7 @@ export class NewInodes {
     const { generation, mode, nlink } = facts;
     const type = mode & S_IFMT;
     if (nlink === 0 || ino === ROOT_INODE || (type !== S_IFREG && type !== S_IFDIR)) return false;
-    if (this.#names.hasMade) return false;
+    if (this.#names.hasMade || (type === S_IFREG && this.#state.checksFiles)) return false;
     const name = this.#paths.orphanNow(ino, generation);
     if (name === undefined || !this.#finish(ino, INODE_ITEM)) return false;
     const create = (): void => {
@@ -113,7 +114,7 @@ export class NewInodes {
     if (isNamed && from === undefined) return false;
     const path = isNamed ? name!.path : state.keptPath;
     const facts = left.inodeNow(state.ino);
-    if (!isSame && (path === undefined || facts === undefined || facts === null || state.hasXattrs)) return false;
+    if (!isSame && (path === undefined || facts === undefined || facts === null || state.hasMore)) return false;
     if (isNamed) this.#rename(from!, name!);
     if (!isSame) this.#end(path!, facts!);
     return true;

@@ -15,7 +15,12 @@ export interface CommandCount {
 }
 
 /** Bytes of an integer attribute that is not a u64. */
-const NARROW: Partial<Record<AttributeField, 4>> = { fallocateMode: 4, compression: 4, encryption: 4 };
+const NARROW: Partial<Record<AttributeField, 4>> = {
+  fallocateMode: 4,
+  compression: 4,
+  encryption: 4,
+  verityBlockSize: 4,
+};
 
 /**
  * Commands as bytes, one attribute after the other, without an object for each. `begin`, the attributes in the kernel's

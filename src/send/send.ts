@@ -1,6 +1,7 @@
 import type { CommandName } from "../stream/commands.ts";
 import type { ByteSink } from "../stream/output.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
+import { DamageCheck, type LeftOut } from "./damage.ts";
 import { Generator } from "./generator.ts";
 import { type CommandCount, CommandOutput } from "./output.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -13,7 +14,20 @@ export interface SendOptions {
   readonly parent?: bigint | undefined;
   /** Ids of more snapshots that the receiver has, to clone from. */
   readonly cloneSources?: readonly bigint[] | undefined;
-  readonly protocol: 1 | 2;
+  /** With 3, what fs-verity knows of files is sent too; only receivers that were built for it take that. */
+  readonly protocol: 1 | 2 | 3;
+  /** Whose behaviour to imitate, byte for byte: that of Linux 6.18, the only one so far. */
+  readonly kernelProfile?: "6.18" | undefined;
+  /**
+   * Sends also what is not read-only, from a filesystem that nobody has mounted. The stream of such a subvolume carries a uuid
+   * of its own, so that no increment can be built on it.
+   */
+  readonly force?: boolean | undefined;
+  /**
+   * Leaves out files whose data can't be read: each is read before its first command. Full sends only. The stream carries a uuid
+   * of its own, so that no increment can be built on it.
+   */
+  readonly skipDamaged?: boolean | undefined;
   /** Sends compressed extents as they are stored. Needs protocol 2. */
   readonly compressedData?: boolean | undefined;
   /** Names extents instead of sending their data. */
@@ -37,6 +51,8 @@ export interface SendSummary {
   /** Of the stream. */
   readonly bytes: number;
   readonly counts: ReadonlyMap<CommandName, CommandCount>;
+  /** Files that `skipDamaged` left out. */
+  readonly leftOut: readonly LeftOut[];
 }
 
 /**
@@ -58,13 +74,20 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
   const { compressedData = false, noData = false, protocol, signal, onProgress } = options;
   if (compressedData && protocol < 2)
     throw new TypeError("Cannot send compressed data: protocol 2 is needed, 1 was asked for");
-  const left = await source.openSnapshot(options.snapshot);
+  const { kernelProfile = "6.18", skipDamaged = false, force = false } = options;
+  if (kernelProfile !== "6.18") throw new TypeError(`Cannot send as Linux ${kernelProfile}: only 6.18 is known`);
+  if (skipDamaged && (options.parent !== undefined || (options.cloneSources ?? []).length > 0)) {
+    throw new TypeError("Cannot leave out damaged files against a parent: that is for full sends");
+  }
+  const opened = await source.openSnapshot(options.snapshot, force);
+  const left = opened.isReadOnly && !skipDamaged ? opened : opened.withUuid(newUuid());
+  const damage = skipDamaged ? new DamageCheck(source, left) : undefined;
   const open = async (id: bigint): Promise<Snapshot> => (id === left.id ? left : source.openSnapshot(id));
   const right = options.parent === undefined ? undefined : await open(options.parent);
   const roots = new Map([[left.id, left]]);
   if (right !== undefined) roots.set(right.id, right);
   for (const id of options.cloneSources ?? []) if (!roots.has(id)) roots.set(id, await open(id));
-  const out = new CommandOutput(sink && new ChunkQueue(source.filler(), sink), protocol);
+  const out = new CommandOutput(sink && new ChunkQueue(source.filler(left), sink), protocol);
   if (!options.omitHeader) out.streamHeader();
   begin(out, left, right);
   const onInode = onProgress && ((inode: number) => onProgress({ bytes: out.position, inode }));
@@ -73,14 +96,27 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
     noData,
     signal,
     onInode,
+    damage,
   });
   await generator.run();
+  if (sink !== undefined) {
+    await out.flush();
+    await source.finish?.();
+  }
   if (!options.omitEnd) {
     out.begin("end");
     out.end();
   }
   await out.flush();
-  return { bytes: out.position, counts: out.counts };
+  return { bytes: out.position, counts: out.counts, leftOut: [...(damage?.leftOut.values() ?? [])] };
+}
+
+/** A random one, as the kernel gives to a new subvolume. */
+function newUuid(): Uint8Array {
+  const uuid = crypto.getRandomValues(new Uint8Array(16));
+  uuid[6] = (uuid[6]! & 0x0f) | 0x40;
+  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
+  return uuid;
 }
 
 function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undefined): void {

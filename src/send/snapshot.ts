@@ -4,7 +4,7 @@ import { readSafe } from "../bytes/u64.ts";
 import { isZeroUuid } from "../bytes/uuid.ts";
 import { CorruptError, type Where } from "../errors.ts";
 import { DirItem, decodeDirEntries, dirEntryEnd } from "../format/dir-item.ts";
-import { InodeItem } from "../format/inode.ts";
+import { INODE_NODATASUM, InodeItem } from "../format/inode.ts";
 import { InodeExtref, InodeRef } from "../format/inode-ref.ts";
 import { comparePackedKeys, itemsOf, KEY_BYTES, type Key, keyOf, MAX_U64, packKey, writeKey } from "../format/key.ts";
 import { DIR_INDEX, DIR_ITEM, INODE_EXTREF, INODE_ITEM, INODE_REF, ROOT_ITEM, XATTR_ITEM } from "../format/key-type.ts";
@@ -61,6 +61,7 @@ export class Snapshot {
   /** By which a receiver finds it: the received one, if there is one. */
   readonly uuid: Uint8Array;
   readonly ctransid: bigint;
+  readonly isReadOnly: boolean;
   readonly #inodes = new Map<number, InodeFacts | undefined>();
   readonly #names = new Map<number, FirstName | undefined>();
   readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
@@ -72,14 +73,23 @@ export class Snapshot {
     readonly tree: Tree;
     readonly name: Uint8Array;
     readonly uuid: Uint8Array;
-    readonly receivedUuid: Uint8Array;
+    readonly receivedUuid: Uint8Array | undefined;
     readonly ctransid: bigint;
+    readonly isReadOnly: boolean;
   }) {
     this.id = about.id;
     this.tree = about.tree;
     this.name = about.name;
-    this.uuid = isZeroUuid(about.receivedUuid) ? about.uuid : about.receivedUuid;
+    const { receivedUuid } = about;
+    this.uuid = receivedUuid === undefined || isZeroUuid(receivedUuid) ? about.uuid : receivedUuid;
     this.ctransid = about.ctransid;
+    this.isReadOnly = about.isReadOnly;
+  }
+
+  /** The same under another uuid: nothing that was sent as this snapshot, or will be, belongs to it. */
+  withUuid(uuid: Uint8Array): Snapshot {
+    const { id, tree, name, ctransid, isReadOnly } = this;
+    return new Snapshot({ id, tree, name, uuid, receivedUuid: undefined, ctransid, isReadOnly });
   }
 
   /** What is known of an inode without waiting; `null` when that has to be looked up. */
@@ -247,6 +257,11 @@ export class Snapshot {
   where(ino: number): Where {
     return { tree: this.id, inode: BigInt(ino) };
   }
+}
+
+/** Whether data of the inode has checksums. */
+export function hasChecksums({ flagsLow }: InodeFacts): boolean {
+  return (flagsLow & INODE_NODATASUM) === 0;
 }
 
 export function decodeFacts(leaf: Leaf, slot: number): InodeFacts {

@@ -1,6 +1,7 @@
 import type { Codecs } from "#codec";
 import type { NodeBlock } from "../format/node.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
+import type { ExtentRefs } from "./back-refs.ts";
 import type { ChunkFiller, Piece } from "./chunk.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -15,6 +16,8 @@ export interface DataSource {
    * @param from Byte of the extent to begin at. In whole sectors, as the length of `target`.
    */
   readStored(piece: Piece, from: number, target: Uint8Array): void | Promise<void>;
+  /** Fills `target` with what the file has, where the host decodes; absent where that is done here. */
+  readPlain?(piece: Piece, target: Uint8Array): void | Promise<void>;
 }
 
 /** Where send reads from: an image, or whatever else has trees and data. */
@@ -22,14 +25,18 @@ export interface SendSource {
   /** Bytes. */
   readonly sectorSize: number;
   readonly nodeSize: number;
-  /** The read-only snapshot with this id. */
-  openSnapshot(id: bigint): Promise<Snapshot>;
-  /** Fills chunks with data, for one stream. */
-  filler(): ChunkFiller;
+  /** The read-only snapshot with this id. @param mayBeWritable Where nobody can write to it, any subvolume will do. */
+  openSnapshot(id: bigint, mayBeWritable?: boolean): Promise<Snapshot>;
+  /** Fills chunks with data, for one stream of a snapshot. */
+  filler(snapshot: Snapshot): ChunkFiller;
   /** Whether all of these bytes are data of one chunk. */
   isData(logical: number, length: number): boolean;
   /** What back references need; absent where block addresses can't be seen. */
   readonly blocks?: BlockSource | undefined;
+  /** Who refers to extents, as far as `blocks` does not tell. @param roots What may be cloned from. */
+  references?(roots: readonly Snapshot[]): ExtentRefs;
+  /** Called when all is sent but END. @throws {BtrfsError} when what was sent can't be trusted. */
+  finish?(): Promise<void>;
 }
 
 export interface BlockSource {

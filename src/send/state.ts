@@ -28,6 +28,8 @@ export class SendState {
   readonly out: CommandOutput;
   /** Names of inodes below it are those of the sent snapshot, from it on those of the parent. */
   progress = 0;
+  /** Files that can't be read: nothing may be cloned from them. */
+  readonly leftOut = new Set<number>();
 
   ino = 0;
   generation = 0;
@@ -47,13 +49,19 @@ export class SendState {
   keptPath: Uint8Array | undefined;
   /** Without one among its items, there is no use in looking for a capability. */
   hasXattrs = false;
+  /** ENABLE_VERITY is due when the inode is done. */
+  hasVerity = false;
   newNames: NameChange[] = [];
   goneNames: NameChange[] = [];
 
-  constructor(left: Snapshot, right: Snapshot | undefined, out: CommandOutput) {
+  /** Files are looked at before they are sent. */
+  readonly checksFiles: boolean;
+
+  constructor(left: Snapshot, right: Snapshot | undefined, out: CommandOutput, checksFiles = false) {
     this.left = left;
     this.right = right;
     this.out = out;
+    this.checksFiles = checksFiles;
   }
 
   get isDirectory(): boolean {
@@ -66,6 +74,11 @@ export class SendState {
 
   get isSymlink(): boolean {
     return (this.mode & S_IFMT) === S_IFLNK;
+  }
+
+  /** Whether there is something to be sent at the end of the inode that few have. */
+  get hasMore(): boolean {
+    return this.hasXattrs || this.hasVerity;
   }
 
   isCurrent(ino: number, generation: number): boolean {

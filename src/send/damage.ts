@@ -1,0 +1,69 @@
+import { BtrfsError } from "../errors.ts";
+import { FILE_EXTENT_REG } from "../format/file-extent.ts";
+import { itemsOf } from "../format/key.ts";
+import { EXTENT_DATA } from "../format/key-type.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
+import { FileData } from "./file-data.ts";
+import { readFileItem } from "./file-item.ts";
+import { CommandOutput } from "./output.ts";
+import { pathIn } from "./paths.ts";
+import { hasChecksums, type InodeFacts, type Snapshot } from "./snapshot.ts";
+import type { SendSource } from "./source.ts";
+
+/** A file that was not sent, and why. */
+export interface LeftOut {
+  readonly inode: number;
+  readonly path: Uint8Array;
+  readonly error: BtrfsError;
+}
+
+const PROTOCOL = 2;
+const STEP_BYTES = 131_072;
+
+/** Reads, verifies and decodes all of a file before anything of it is sent. */
+export class DamageCheck {
+  readonly #source: SendSource;
+  readonly #snapshot: Snapshot;
+  readonly leftOut = new Map<number, LeftOut>();
+
+  constructor(source: SendSource, snapshot: Snapshot) {
+    this.#source = source;
+    this.#snapshot = snapshot;
+  }
+
+  /** Whether all of it can be read; if not, it is remembered. Damage of the tree itself is thrown. */
+  async isGood(inode: number, facts: InodeFacts): Promise<boolean> {
+    const { sectorSize } = this.#source;
+    const out = new CommandOutput(new ChunkQueue(this.#source.filler(this.#snapshot), { write: () => {} }), PROTOCOL);
+    const data = new FileData(this.#source, out);
+    for await (const { leaf, first, last } of this.#snapshot.tree.leaves(itemsOf(BigInt(inode), EXTENT_DATA))) {
+      for (let slot = first; slot < last; slot++) {
+        try {
+          const item = readFileItem(leaf, slot, sectorSize);
+          if (item.type === FILE_EXTENT_REG && item.diskBytenr === 0) continue;
+          const end = Math.min(item.end, facts.size);
+          for (let at = item.start; at < end; at += STEP_BYTES) {
+            out.begin("write");
+            data.plain(item, at, Math.min(STEP_BYTES, end - at), inode, hasChecksums(facts));
+            out.end();
+            if (out.isFull) await out.drain();
+          }
+        } catch (error) {
+          return await this.#remember(inode, error);
+        }
+      }
+    }
+    try {
+      await out.flush();
+    } catch (error) {
+      return await this.#remember(inode, error);
+    }
+    return true;
+  }
+
+  async #remember(inode: number, error: unknown): Promise<false> {
+    if (!(error instanceof BtrfsError)) throw error;
+    this.leftOut.set(inode, { inode, path: await pathIn(this.#snapshot, inode), error });
+    return false;
+  }
+}
