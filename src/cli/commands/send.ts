@@ -1,33 +1,35 @@
 import { availableParallelism } from "node:os";
+import { displayName } from "../../bytes/display.ts";
 import { BtrfsError, UnsupportedError } from "../../errors.ts";
-import { FIRST_FREE_OBJECTID } from "../../format/objectid.ts";
-import type { Filesystem } from "../../fs/filesystem.ts";
-import type { SubvolumeInfo } from "../../fs/subvolume.ts";
 import { OutputFile } from "../../node/output-file.ts";
-import type { ImageOrigin } from "../../node/same-image.ts";
-import { SendThreads } from "../../node/send-threads.ts";
-import { ImageSource } from "../../send/image-source.ts";
+import type { LeftOut } from "../../send/damage.ts";
 import { findParent } from "../../send/parent.ts";
-import { estimateSend, type SendOptions, type SendSummary, send as sendSnapshot } from "../../send/send.ts";
+import { estimateSend, type SendOptions, type SendSummary } from "../../send/send.ts";
+import type { SendSource } from "../../send/source.ts";
 import type { ByteSink } from "../../stream/output.ts";
 import { type Context, command } from "../command.ts";
-import { EventTeller } from "../events.ts";
-import { Images, locate } from "../images.ts";
-import { parseBytes, parseCount, parseWhole } from "../numbers.ts";
+import { EXIT } from "../exit.ts";
+import { isLivePath } from "../live.ts";
+import { parseCount } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { FORMATS } from "../output.ts";
-import { IMAGE_OPTIONS, type ImageOptions, imagePlace, parsePlace } from "../places.ts";
+import { IMAGE_OPTIONS } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
+import { imageSender } from "../send-image.ts";
+import { ENGINES, type Engine, liveSender } from "../send-live.ts";
+import type { Sender } from "../sender.ts";
 
-const HIGHEST_PROTOCOL = 2;
+/** What `--proto 0` means, as with kernels that are not built for more; 3 has to be asked for. */
+const DEFAULT_PROTOCOL = 2;
+const HIGHEST_PROTOCOL = 3;
 
 export const send = command({
-  brief: "Send snapshots of an image as a stream, as btrfs send does of a mounted one",
-  usage: ["[-qve] [-p PARENT] [-c CLONE-SOURCE]... [-f FILE] [options] IMAGE:PATH..."],
+  brief: "Send snapshots as a stream, as btrfs send does, also those of unmounted images",
+  usage: ["[-qve] [-p PARENT] [-c CLONE-SOURCE]... [-f FILE] [options] SUBVOL..."],
   details: `
-The stream is the one that Linux 6.18 makes, byte for byte, without mounting and without root. Snapshots have to be
-read-only. With -c and without -p, a parent is chosen among the clone sources. Sending from a mounted filesystem is not
-there yet.`,
+SUBVOL is IMAGE:PATH, or a path on a mounted btrfs (needs root). The stream is the one that Linux 6.18 makes, byte for
+byte; an image needs neither a mount nor root. Snapshots have to be read-only. With -c and without -p, a parent is chosen
+among the clone sources. What is mounted is sent by the kernel unless --engine, or BTRKIT_SEND_ENGINE, says btrkit.`,
   options: {
     parent: { short: "p", value: "PARENT", many: true, brief: "send what is different from this snapshot" },
     clones: { short: "c", value: "CLONE-SOURCE", many: true, brief: "clone from this snapshot too (can be repeated)" },
@@ -36,6 +38,12 @@ there yet.`,
     protocol: { long: "proto", value: "N", brief: "protocol version, 1 or 2; 0 for the highest (default: 1)" },
     compressed: { long: "compressed-data", brief: "send compressed extents as they are stored; needs protocol 2" },
     noData: { long: "no-data", brief: "name changed extents instead of sending their data" },
+    engine: { long: "engine", value: "WHO", choices: ENGINES, brief: "who sends what is mounted (default: kernel)" },
+    force: { long: "force", brief: "send a writable subvolume of an image, under a uuid of its own" },
+    skipDamaged: {
+      long: "skip-damaged",
+      brief: "leave out files that can't be read, and list them; exit status 4 then; a uuid of its own",
+    },
     dryRun: { long: "dry-run", brief: "send nothing, print how long the stream would be" },
     format: { long: "format", value: "FORMAT", choices: FORMATS.slice(0, 2), brief: "of --dry-run (default: text)" },
     progress: {
@@ -57,85 +65,107 @@ there yet.`,
     if (options.parent.length > 1) throw new BtrfsError("kind", "you cannot have more than one parent (-p)");
     if (words.length === 0) throw new UsageError("not enough arguments: 0 but at least 1 expected");
     const protocol = protocolOf(options.protocol, options.compressed);
-    const mode = progressMode(options.progress ?? (options.quiet ? "" : undefined));
+    const mode = options.quiet ? "off" : progressMode(options.progress);
     if (options.file === undefined && !options.dryRun && context.out.isTerminal) {
       throw new BtrfsError("kind", "not dumping send stream into a terminal, redirect it into a file");
     }
-    const teller = new EventTeller(context.say);
-    await using images = new Images(context, options);
-    const place = new Places(images);
-    const cloneSources: bigint[] = [];
-    for (const word of options.clones) cloneSources.push((await place.readOnly(word, "cloned subvolume")).id);
-    const parentWord = options.parent[0];
-    const parent = parentWord === undefined ? undefined : (await place.readOnly(parentWord, "parent subvolume")).id;
-    const snapshots: { readonly word: string; readonly id: bigint }[] = [];
-    for (const word of words) snapshots.push({ word, id: (await place.readOnly(word, "subvolume")).id });
-
-    const count = threadCount(options.threads);
-    const threads =
-      count > 1 && !options.dryRun
-        ? new SendThreads(count, originOf(place, options), (event) => teller.tell(event))
-        : undefined;
-    await using _ = { [Symbol.asyncDispose]: async () => threads?.close() };
-    const source = new ImageSource(place.filesystem.volume, threads);
-    const all = parent === undefined && cloneSources.length > 0 ? await place.filesystem.subvolumes() : [];
-    const plans = snapshots.map(({ word, id }, index): { word: string; options: SendOptions } => {
-      const chosen = parent ?? (cloneSources.length > 0 ? findParent(all, id, cloneSources) : undefined);
-      if (chosen === undefined && cloneSources.length > 0) {
-        throw new BtrfsError("missing", `parent determination failed for ${id}`);
-      }
-      const plan: SendOptions = {
-        snapshot: id,
-        parent: chosen,
-        cloneSources: [...cloneSources],
-        protocol,
-        compressedData: options.compressed,
-        noData: options.noData,
-        omitHeader: options.oneSegment && index > 0,
-        omitEnd: options.oneSegment && index < snapshots.length - 1,
-        signal: context.signal,
-      };
-      // What has been sent is at the receiver: the next one may be sent against it, where no parent was named.
-      if (parent === undefined && cloneSources.length > 0) cloneSources.push(id);
-      return { word, options: plan };
-    });
+    const engine = engineOf(options.engine);
+    await using sender = (await isLivePath(words[0]!, options))
+      ? liveSender(engine)
+      : imageSender(context, options, threadCount(options.threads));
+    if (options.force && sender.isLive) throw new BtrfsError("kind", "--force is for unmounted images");
+    const plans = await makePlans(sender, words, options, protocol, context.signal);
+    const source = await sender.source();
     if (options.dryRun) return await dryRun(context, source, plans, options.format === "json");
     let total: number | undefined;
-    if (mode !== "off" && !options.quiet) {
+    if (mode !== "off" && !(sender.isLive && engine === "kernel")) {
       total = 0;
       for (const plan of plans) total += (await estimateSend(source, plan.options)).bytes;
     }
-    const progress = new Progress(options.quiet ? "off" : mode, total);
+    const progress = new Progress(mode, total);
     using file = options.file === undefined || options.file === "-" ? undefined : new OutputFile(options.file);
     const sink: ByteSink = file ?? { write: (chunk) => context.out.write(chunk) };
     let before = 0;
+    const leftOut: LeftOut[] = [];
     try {
       for (const plan of plans) {
         if (!options.quiet) context.say(`At subvol ${plan.word}`);
         const onProgress = ({ bytes }: { readonly bytes: number }): void => progress.update(before + bytes);
-        before += (await sendSnapshot(source, { ...plan.options, onProgress }, sink)).bytes;
+        const sent = await sender.send(source, { ...plan.options, onProgress }, sink);
+        before += sent.bytes;
+        leftOut.push(...sent.leftOut);
       }
     } finally {
       progress.end();
     }
     file?.finish();
-    return undefined;
+    for (const { path, error } of leftOut) context.say(`left out ${displayName(path)}: ${error.message}`);
+    return leftOut.length > 0 ? EXIT.damaged : undefined;
   },
 });
 
-/** What threads need to open the image once more. */
-function originOf({ image, filesystem }: Places, options: ImageOptions): ImageOrigin {
-  const { partition, offset, device, degraded, rootGeneration } = options;
-  return {
-    devices: [image, ...device],
-    locate: {
-      partition: partition === undefined ? undefined : parseWhole("--partition", partition),
-      offset: offset === undefined ? undefined : parseBytes("--offset", offset),
-    },
-    degraded,
-    rootGeneration: rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration),
-    generation: filesystem.volume.generation,
-  };
+interface Plan {
+  readonly word: string;
+  readonly options: SendOptions;
+}
+
+interface PlanOptions {
+  readonly clones: readonly string[];
+  readonly parent: readonly string[];
+  readonly compressed: boolean;
+  readonly noData: boolean;
+  readonly oneSegment: boolean;
+  readonly force: boolean;
+  readonly skipDamaged: boolean;
+}
+
+/** One send for each word, with the parent that it is sent against. */
+async function makePlans(
+  sender: Sender,
+  words: readonly string[],
+  options: PlanOptions,
+  protocol: 1 | 2 | 3,
+  signal: AbortSignal,
+): Promise<Plan[]> {
+  const cloneSources: bigint[] = [];
+  for (const word of options.clones) cloneSources.push(await sender.find(word, "cloned subvolume"));
+  const parentWord = options.parent[0];
+  const parent = parentWord === undefined ? undefined : await sender.find(parentWord, "parent subvolume");
+  const snapshots: { readonly word: string; readonly id: bigint }[] = [];
+  for (const word of words) snapshots.push({ word, id: await sender.find(word, "subvolume", options.force) });
+  const all = parent === undefined && cloneSources.length > 0 ? await sender.all() : [];
+  return snapshots.map(({ word, id }, index) => {
+    const chosen = parent ?? (cloneSources.length > 0 ? findParent(all, id, cloneSources) : undefined);
+    if (chosen === undefined && cloneSources.length > 0) {
+      throw new BtrfsError("missing", `parent determination failed for ${id}`);
+    }
+    if (options.skipDamaged && chosen !== undefined) {
+      throw new BtrfsError("kind", "--skip-damaged is for full sends: it takes neither -p nor -c");
+    }
+    const plan: SendOptions = {
+      snapshot: id,
+      parent: chosen,
+      cloneSources: [...cloneSources],
+      protocol,
+      compressedData: options.compressed,
+      noData: options.noData,
+      force: options.force,
+      skipDamaged: options.skipDamaged,
+      omitHeader: options.oneSegment && index > 0,
+      omitEnd: options.oneSegment && index < snapshots.length - 1,
+      signal,
+    };
+    // What has been sent is at the receiver: the next one may be sent against it, where no parent was named.
+    if (parent === undefined && cloneSources.length > 0) cloneSources.push(id);
+    return { word, options: plan };
+  });
+}
+
+function engineOf(given: string | undefined): Engine {
+  const name = given ?? process.env.BTRKIT_SEND_ENGINE ?? "kernel";
+  const engine = ENGINES.find((one) => one === name);
+  if (engine !== undefined) return engine;
+  throw new UsageError(`BTRKIT_SEND_ENGINE can't be '${name}', expected ${ENGINES.join(" or ")}`);
 }
 
 function threadCount(given: string | undefined): number {
@@ -145,8 +175,8 @@ function threadCount(given: string | undefined): number {
   throw new UsageError(`option '--threads' can't be '${given}', expected a number from 1 to 256`);
 }
 
-function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 {
-  if (given === undefined) return compressed ? HIGHEST_PROTOCOL : 1;
+function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 | 3 {
+  if (given === undefined) return compressed ? DEFAULT_PROTOCOL : 1;
   const number = parseCount(given);
   if (number > HIGHEST_PROTOCOL) {
     throw new UnsupportedError(`Cannot send: protocol version is ${number}, at most ${HIGHEST_PROTOCOL} is supported`);
@@ -154,46 +184,12 @@ function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 {
   if (number === 1 && compressed) {
     throw new BtrfsError("kind", "--compressed-data requires protocol version >= 2 (requested 1)");
   }
-  return number === 1 ? 1 : HIGHEST_PROTOCOL;
-}
-
-/** The snapshots that operands name, all of one filesystem. */
-class Places {
-  readonly #images: Images;
-  #filesystem: Filesystem | undefined;
-  image = "";
-
-  constructor(images: Images) {
-    this.#images = images;
-  }
-
-  get filesystem(): Filesystem {
-    return this.#filesystem!;
-  }
-
-  async readOnly(word: string, what: string): Promise<SubvolumeInfo> {
-    if (parsePlace(word).kind !== "image") {
-      throw new UnsupportedError(`Cannot send ${word}: only snapshots of an image can be sent so far, as IMAGE:PATH`);
-    }
-    this.image = imagePlace(word).image;
-    const place = await this.#images.place(word);
-    this.#filesystem ??= place.filesystem;
-    if (this.#filesystem !== place.filesystem) {
-      throw new BtrfsError("kind", `Cannot send: ${word} is of another image than the one before`);
-    }
-    const inode = await locate(place, true);
-    if (inode.number !== FIRST_FREE_OBJECTID) {
-      throw new BtrfsError("kind", `failed to get flags for subvolume ${word}: Invalid argument`);
-    }
-    const { info } = inode.subvolume;
-    if (!info.readOnly) throw new BtrfsError("permission", `${what} ${word} is not read-only`);
-    return info;
-  }
+  return number === 0 ? DEFAULT_PROTOCOL : (number as 1 | 2 | 3);
 }
 
 async function dryRun(
   { out }: Context,
-  source: ImageSource,
+  source: SendSource,
   plans: readonly { readonly word: string; readonly options: SendOptions }[],
   asJson: boolean,
 ): Promise<undefined> {

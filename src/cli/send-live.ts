@@ -1,0 +1,91 @@
+import { constants } from "node:fs";
+import { BtrfsError, KernelError } from "../errors.ts";
+import { LiveSendSource } from "../linux/live-send-source.ts";
+import { sendStream } from "../linux/send.ts";
+import { getSubvolumeFlags, getSubvolumeInfo, SUBVOL_RDONLY } from "../linux/subvolume.ts";
+import { listLiveSubvolumes } from "../linux/subvolume-list.ts";
+import { type SendOptions, send } from "../send/send.ts";
+import type { ByteSink } from "../stream/output.ts";
+import { LivePlace, realPath } from "./live.ts";
+import { livePath } from "./places.ts";
+import type { Sender } from "./sender.ts";
+
+/** Who makes the stream of what is mounted. */
+export const ENGINES = ["kernel", "btrkit"] as const;
+export type Engine = (typeof ENGINES)[number];
+
+/** Sends subvolumes of one mounted filesystem. */
+export function liveSender(engine: Engine): Sender {
+  const places = new Map<bigint, LivePlace>();
+  return {
+    isLive: true,
+    async find(word, what) {
+      const place = new LivePlace(livePath(word, "send"), constants.O_RDONLY | constants.O_DIRECTORY);
+      let isKept = false;
+      try {
+        if ((flagsOf(place, word) & SUBVOL_RDONLY) === 0n) {
+          throw new BtrfsError("permission", `${what} ${realPath(word)} is not read-only`);
+        }
+        const { id } = getSubvolumeInfo(place.native, place.fd);
+        isKept = !places.has(id);
+        if (isKept) places.set(id, place);
+        return id;
+      } finally {
+        if (!isKept) place[Symbol.dispose]();
+      }
+    },
+    async all() {
+      const { native, fd } = [...places.values()][0]!;
+      return listLiveSubvolumes(native, fd);
+    },
+    async source() {
+      const opened = [...places.values()];
+      return LiveSendSource.open(
+        opened[0]!.native,
+        opened.map(({ fd }) => fd),
+      );
+    },
+    send: (source, options, sink) =>
+      engine === "btrkit" ? send(source, options, sink) : sendByKernel(places.get(options.snapshot)!, options, sink),
+    async [Symbol.asyncDispose]() {
+      for (const place of places.values()) place[Symbol.dispose]();
+    },
+  };
+}
+
+function flagsOf({ native, fd }: LivePlace, word: string): bigint {
+  try {
+    return getSubvolumeFlags(native, fd);
+  } catch (cause) {
+    if (!(cause instanceof KernelError && cause.errno === "EINVAL")) throw cause;
+    throw new BtrfsError("kind", `failed to get flags for subvolume ${word}: Invalid argument`, { cause });
+  }
+}
+
+async function sendByKernel(
+  { native, fd }: LivePlace,
+  options: SendOptions,
+  sink: ByteSink,
+): Promise<{ bytes: number; leftOut: [] }> {
+  if (options.skipDamaged === true) {
+    throw new BtrfsError("kind", "the kernel can't leave out damaged files: use --engine btrkit");
+  }
+  const { parent, cloneSources, protocol, compressedData, noData, omitHeader, omitEnd, signal, onProgress } = options;
+  let bytes = 0;
+  const stream = sendStream(native, fd, {
+    parent,
+    cloneSources,
+    version: protocol === 1 ? undefined : protocol,
+    compressed: compressedData,
+    noFileData: noData,
+    omitHeader,
+    omitEnd,
+    signal,
+  });
+  for await (const chunk of stream) {
+    await sink.write(chunk);
+    bytes += chunk.byteLength;
+    onProgress?.({ bytes, inode: 0 });
+  }
+  return { bytes, leftOut: [] };
+}
