@@ -1,4 +1,4 @@
-import { asStruct } from "../bytes/struct.ts";
+import { equalBytes } from "../bytes/bytes.ts";
 import { toSafe } from "../bytes/u64.ts";
 import { BtrfsError, CorruptError, type Where } from "../errors.ts";
 import {
@@ -58,17 +58,29 @@ export function chunkItemBytes(numStripes: number): number {
  * Decodes and checks a chunk item: after this, nothing divides by zero or points outside of 2^53.
  *
  * @param start The key's offset.
- * @param data The item, exactly.
+ * @param size Bytes of the item, which begins at byte `at` of `view`.
+ * @param whereOf Its place, for an error: there are thousands of chunks.
+ * @param like A chunk whose device UUIDs may be the same: they are shared.
  * @throws {CorruptError}
  */
-export function decodeChunk(start: bigint, data: Uint8Array, limits: ChunkLimits, where: Where): Chunk {
-  const item = asStruct(ChunkItem, data, where);
+export function decodeChunk(
+  start: bigint,
+  view: DataView,
+  at: number,
+  size: number,
+  limits: ChunkLimits,
+  whereOf: () => Where,
+  like?: Chunk,
+): Chunk {
   const fail = (problem: string): never => {
-    throw new CorruptError(`Cannot trust chunk at ${start}: ${problem}`, where);
+    throw new CorruptError(`Cannot trust chunk at ${start}: ${problem}`, whereOf());
   };
+  const { byteLength } = ChunkItem;
+  if (size < byteLength) fail(`item has ${size} bytes, expected at least ${byteLength}`);
+  const item = new ChunkItem(view, at);
   const numStripes = item.numStripes;
-  if (data.byteLength !== chunkItemBytes(numStripes)) {
-    fail(`item has ${data.byteLength} bytes, ${numStripes} stripes need ${chunkItemBytes(numStripes)}`);
+  if (size !== chunkItemBytes(numStripes)) {
+    fail(`item has ${size} bytes, ${numStripes} stripes need ${chunkItemBytes(numStripes)}`);
   }
   if (item.stripeLen !== BigInt(STRIPE_BYTES)) fail(`stripe length is ${item.stripeLen}, expected 65536`);
   const length = item.length;
@@ -88,15 +100,15 @@ export function decodeChunk(start: bigint, data: Uint8Array, limits: ChunkLimits
     : Number(length);
   const stripes: ChunkStripe[] = [];
   for (let index = 0; index < numStripes; index++) {
-    const stripe = new Stripe(item.view, item.at + chunkItemBytes(index));
-    if (stripe.offset % sector !== 0n || stripe.offset + BigInt(stripeLength) > BigInt(Number.MAX_SAFE_INTEGER)) {
-      fail(`stripe ${index} lies at ${stripe.offset}, expected a multiple of ${sector} below 2^53`);
+    const stripe = new Stripe(view, at + chunkItemBytes(index));
+    const { offset } = stripe;
+    if (offset % sector !== 0n || offset + BigInt(stripeLength) > BigInt(Number.MAX_SAFE_INTEGER)) {
+      fail(`stripe ${index} lies at ${offset}, expected a multiple of ${sector} below 2^53`);
     }
-    stripes.push({
-      devid: toSafe(stripe.devid, "device id"),
-      physical: Number(stripe.offset),
-      deviceUuid: stripe.devUuid.slice(),
-    });
+    const uuid = stripe.devUuid;
+    const known = like?.stripes[index]?.deviceUuid;
+    const deviceUuid = known !== undefined && equalBytes(known, uuid) ? known : uuid.slice();
+    stripes.push({ devid: toSafe(stripe.devid, "device id"), physical: Number(offset), deviceUuid });
   }
   return { start: Number(start), length: Number(length), type, profile, stripes, dataStripes, stripeLength };
 }

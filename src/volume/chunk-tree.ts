@@ -1,10 +1,11 @@
+import { viewOf } from "../bytes/bytes.ts";
 import { asStruct } from "../bytes/struct.ts";
 import { toSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
 import { BLOCK_GROUP_SYSTEM, ChunkItem, DevItem } from "../format/chunk.ts";
 import { DiskKey } from "../format/key.ts";
 import { CHUNK_ITEM, DEV_ITEM } from "../format/key-type.ts";
-import { itemBytes, itemWhere, type Leaf, slotKey, slotType } from "../format/node.ts";
+import { itemBytes, itemSize, itemStart, itemWhere, type Leaf, slotKey, slotType } from "../format/node.ts";
 import { DEV_ITEMS_OBJECTID, FIRST_CHUNK_TREE_OBJECTID } from "../format/objectid.ts";
 import { INCOMPAT_MIXED_GROUPS } from "../format/superblock.ts";
 import type { Tree } from "../tree/source.ts";
@@ -55,7 +56,7 @@ export function decodeSystemChunks(superblock: SuperblockView, file: string): Ch
         where,
       );
     }
-    const chunk = decodeChunk(key.offset, item.subarray(0, length), limits, where);
+    const chunk = decodeChunk(key.offset, viewOf(item), 0, length, limits, () => where);
     if ((chunk.type & BLOCK_GROUP_SYSTEM) === 0) {
       throw new CorruptError(`Cannot trust superblock: the chunk at ${chunk.start} in its array is not SYSTEM`, where);
     }
@@ -73,7 +74,7 @@ export async function readChunkTree(tree: Tree, superblock: SuperblockView): Pro
   for await (const { leaf, first, last } of tree.leaves()) {
     for (let slot = first; slot < last; slot++) {
       const type = slotType(leaf, slot);
-      if (type === CHUNK_ITEM) chunks.push(decodeChunkItem(leaf, slot, limits));
+      if (type === CHUNK_ITEM) chunks.push(decodeChunkItem(leaf, slot, limits, chunks.at(-1)));
       else if (type === DEV_ITEM) devices.push(decodeDevItem(leaf, slot));
     }
     checkChunkCount(chunks.length);
@@ -81,13 +82,13 @@ export async function readChunkTree(tree: Tree, superblock: SuperblockView): Pro
   return { chunks, devices };
 }
 
-function decodeChunkItem(leaf: Leaf, slot: number, limits: ChunkLimits): Chunk {
+function decodeChunkItem(leaf: Leaf, slot: number, limits: ChunkLimits, like: Chunk | undefined): Chunk {
   const { objectid, offset } = slotKey(leaf, slot);
-  const where = itemWhere(leaf, slot);
   if (objectid !== FIRST_CHUNK_TREE_OBJECTID) {
-    throw new CorruptError(`Cannot trust chunk: its object id is ${objectid}, expected 256`, where);
+    throw new CorruptError(`Cannot trust chunk: its object id is ${objectid}, expected 256`, itemWhere(leaf, slot));
   }
-  return decodeChunk(offset, itemBytes(leaf, slot), limits, where);
+  const [start, size] = [itemStart(leaf, slot), itemSize(leaf, slot)];
+  return decodeChunk(offset, leaf.view, start, size, limits, () => itemWhere(leaf, slot), like);
 }
 
 function decodeDevItem(leaf: Leaf, slot: number): ListedDevice {

@@ -75,8 +75,11 @@ export class NodeReader implements LogicalSource {
     let bytes = ahead === undefined ? undefined : await ahead;
     this.#ahead.delete(mirror.logical);
     if (bytes === undefined) {
-      const read = this.#readBytes(mirror);
-      bytes = read instanceof Promise ? await read : read;
+      bytes = this.#readAtOnce(mirror);
+      if (bytes === undefined) {
+        bytes = new Uint8Array(this.#limits.nodeSize);
+        await this.#mirrors.read(mirror, bytes);
+      }
     }
     return this.#judge(bytes, mirror, expect);
   }
@@ -85,10 +88,8 @@ export class NodeReader implements LogicalSource {
   readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
     try {
       const mirror = this.mirrorsOf(logical)[0]!;
-      const source = this.#mirrors.devices.get(mirror.devid)?.source;
-      if (mirror.kind !== "stored" || source?.readSync === undefined) return undefined;
-      const bytes = this.#readBytes(mirror);
-      if (bytes instanceof Promise) return undefined;
+      const bytes = this.#readAtOnce(mirror);
+      if (bytes === undefined) return undefined;
       const node = this.#judge(bytes, mirror, expect);
       this.cache.put(node);
       return node;
@@ -109,13 +110,10 @@ export class NodeReader implements LogicalSource {
     return node;
   }
 
-  #readBytes(mirror: Mirror): Uint8Array | Promise<Uint8Array> {
+  /** By way of a page, where the kernel writes fastest: the copy costs less than reading to where it does not. */
+  #readAtOnce(mirror: Mirror): Uint8Array | undefined {
     const source = mirror.kind === "stored" ? this.#mirrors.devices.get(mirror.devid)?.source : undefined;
-    if (source?.readSync === undefined) {
-      const bytes = new Uint8Array(this.#limits.nodeSize);
-      return Promise.resolve(this.#mirrors.read(mirror, bytes)).then(() => bytes);
-    }
-    // A copy from where the kernel likes to write, a whole page, costs less than reading to where it does not.
+    if (source?.readSync === undefined) return undefined;
     source.readSync(mirror.physical, this.#scratch);
     return this.#scratch.slice();
   }
