@@ -18,6 +18,17 @@ export class EditedImage {
     return openFilesystem([this.store], options);
   }
 
+  /** Changes a tree block in all its copies, which get the checksum that they then need. */
+  async editNode(logical: number, change: (node: Uint8Array) => void): Promise<void> {
+    const { volume } = await this.open();
+    const bytes = new Uint8Array(volume.nodeSize);
+    const copies = volume.copiesOf(logical, volume.nodeSize);
+    await volume.readCopy(copies[0]!, bytes);
+    change(bytes);
+    await seal(bytes, volume.checksum.type);
+    for (const { physical } of copies) await this.store.write(physical, bytes);
+  }
+
   /** Changes the data of one item, in all copies of its leaf, which get the checksum that they then need. */
   async editItem(subvolume: bigint, key: Key, change: (data: Uint8Array) => void): Promise<void> {
     const { volume } = await this.open();
@@ -25,10 +36,7 @@ export class EditedImage {
     if (span === undefined) throw new Error("there is no such item");
     const { leaf, first } = span;
     const start = itemStart(leaf, first);
-    const bytes = leaf.bytes.slice();
-    change(bytes.subarray(start, start + itemSize(leaf, first)));
-    await seal(bytes, volume.checksum.type);
-    for (const { physical } of volume.copiesOf(leaf.logical, volume.nodeSize)) await this.store.write(physical, bytes);
+    await this.editNode(leaf.logical, (bytes) => change(bytes.subarray(start, start + itemSize(leaf, first))));
   }
 
   /** Flips a bit of one stored byte in all its copies. */
