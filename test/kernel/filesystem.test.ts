@@ -93,11 +93,6 @@ async function compareEncoded(copies: ColdCopies, filesystem: Filesystem): Promi
   const files = await questionedFiles(filesystem);
   const rounds = Math.max(...files.map(({ questions }) => questions.length));
   const differences: string[] = [];
-  console.log(
-    rounds,
-    files.length,
-    files.reduce((n, { questions }) => n + questions.length, 0),
-  );
   for (let round = 0; round < rounds; round++) {
     await copies.next();
     for (const { file, questions } of files) {
