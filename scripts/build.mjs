@@ -11,7 +11,8 @@ const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc
 if (status !== 0) process.exit(status ?? 1);
 
 // Packages stay packages.
-const bundle = await rolldown({ input: "dist/cli/bin.js", platform: "node", external: /^(?![.#/])/ });
+const input = ["dist/cli/bin.js", "dist/node/chunk-reader.js"];
+const bundle = await rolldown({ input, platform: "node", external: /^(?![.#/])/ });
 await bundle.write({ dir: "dist/bundle", format: "cjs", chunkFileNames: "[name]-[hash].js", comments: false });
 rmSync("dist/cli", { recursive: true });
 renameSync("dist/bundle", "dist/cli");

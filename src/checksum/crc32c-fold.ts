@@ -20,6 +20,7 @@ const TURN_BYTES = UNROLLED * VECTOR_BYTES;
 /** Bytes folded at a time. They and the caller's own stay within the processor's second cache. */
 const PIECE_BYTES = 128 * 1024;
 const PAGE_BYTES = 65536;
+const MAX_PAGES = 65536;
 
 /** The module's memory: zeros, which stand for what is before the data; folded data; then the data itself. */
 const FOLDED_AT = REST_BYTES;
@@ -43,21 +44,22 @@ interface Folder {
 /** By the memory that their data may lie in. */
 const folders = new WeakMap<ArrayBufferLike, Folder>();
 
-let compiled: WebAssembly.Module | undefined;
-let shared: Folder | undefined;
+/** For memory of one thread, and for memory that threads share. */
+const compiled: { alone?: WebAssembly.Module; shared?: WebAssembly.Module } = {};
+let copying: Folder | undefined;
 let isTried = false;
 
 /** For data that lies elsewhere: it is copied in. */
-function sharedFolder(): Folder | undefined {
-  if (!isTried) shared = makeFolder(PIECE_BYTES);
+function copyingFolder(): Folder | undefined {
+  if (!isTried) copying = makeFolder(PIECE_BYTES, "alone");
   isTried = true;
-  return shared;
+  return copying;
 }
 
 /** A raw CRC over `bytes[start, end)`; what folding leaves over goes to `ordinary`. The bounds must lie inside of `bytes`. */
 export function foldedRange(seed: number, bytes: Uint8Array, start: number, end: number, ordinary: RawRange): number {
   const own = folders.get(bytes.buffer);
-  const folder = own ?? sharedFolder();
+  const folder = own ?? copyingFolder();
   if (folder === undefined) return ordinary(seed, bytes, start, end);
   let crc = seed;
   let at = start;
@@ -71,24 +73,24 @@ export function foldedRange(seed: number, bytes: Uint8Array, start: number, end:
   return at < end ? ordinary(crc, bytes, at, end) : crc >>> 0;
 }
 
-/**
- * Zeros to read data into whose CRC will be asked for: it is taken where they are, without a copy. Can't be transferred to another
- * thread.
- */
-export function foldableBytes(byteLength: number): Uint8Array {
-  const folder = makeFolder(byteLength);
-  if (folder === undefined) return new Uint8Array(byteLength);
+/** See `ChecksumSide`. */
+export function foldableBytes(byteLength: number, use: "alone" | "shared" = "alone"): Uint8Array {
+  const folder = makeFolder(byteLength, use);
+  if (folder === undefined) {
+    return new Uint8Array(use === "alone" ? new ArrayBuffer(byteLength) : new SharedArrayBuffer(byteLength));
+  }
   folders.set(folder.memory.buffer, folder);
   return folder.memory.subarray(DATA_AT, DATA_AT + byteLength);
 }
 
 /** `undefined` where there is no WebAssembly, or none with vectors, or where it is not allowed. */
-function makeFolder(dataBytes: number): Folder | undefined {
+function makeFolder(dataBytes: number, use: "alone" | "shared"): Folder | undefined {
   try {
-    compiled ??= new WebAssembly.Module(foldingModule());
+    compiled[use] ??= new WebAssembly.Module(foldingModule(use));
     // A turn more, as the rest is read in whole vectors.
-    const memory = new WebAssembly.Memory({ initial: Math.ceil((DATA_AT + dataBytes + TURN_BYTES) / PAGE_BYTES) });
-    const { exports } = new WebAssembly.Instance(compiled, { host: { memory } });
+    const pages = Math.ceil((DATA_AT + dataBytes + TURN_BYTES) / PAGE_BYTES);
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: use === "shared" });
+    const { exports } = new WebAssembly.Instance(compiled[use], { host: { memory } });
     return { memory: new Uint8Array(memory.buffer), fold: exports.fold as Folder["fold"] };
   } catch {
     return undefined;
@@ -173,7 +175,7 @@ function finish(distance: number): number[] {
   return overRest(bytes, store(0, [...folded(0), ...folded(-bytes), ...XOR]));
 }
 
-function foldingModule(): Uint8Array<ArrayBuffer> {
+function foldingModule(use: "alone" | "shared"): Uint8Array<ArrayBuffer> {
   const section = (id: number, ...body: number[]) => [id, ...unsigned(body.length), ...body];
   const name = (text: string) => [text.length, ...new TextEncoder().encode(text)];
   const code = [
@@ -188,7 +190,14 @@ function foldingModule(): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([
     ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, 1, 0x60, 3, I32, I32, I32, 0),
-    ...section(2, 1, ...name("host"), ...name("memory"), 2, 0, 0),
+    ...section(
+      2,
+      1,
+      ...name("host"),
+      ...name("memory"),
+      2,
+      ...(use === "alone" ? [0, 0] : [3, 0, ...unsigned(MAX_PAGES)]),
+    ),
     ...section(3, 1, 0),
     ...section(7, 1, ...name("fold"), 0, 0),
     ...section(10, 1, ...unsigned(code.length), ...code),

@@ -19,8 +19,10 @@ export interface ChecksumSide {
   /**
    * Zeros to read data into whose CRC-32C will be asked for: quicker than in an array of one's own. They can't be transferred to
    * another thread.
+   *
+   * @param use `shared`: threads can be given them, and see each other's changes.
    */
-  foldableBytes(byteLength: number): Uint8Array;
+  foldableBytes(byteLength: number, use?: "alone" | "shared"): Uint8Array;
   crc32cRawCombine(first: number, second: number, secondLength: number): number;
   /** @throws {UnsupportedError} for a type that is not in `CHECKSUM_TYPES`. */
   loadChecksum(type: number): Promise<Checksum>;

@@ -1,10 +1,14 @@
-import { close, closeSync, fstatSync, open as openCallback, read as readCallback } from "node:fs";
+import { close, closeSync, fstatSync, open as openCallback, openSync, read as readCallback, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BtrfsError } from "../errors.ts";
-import type { PullSource } from "../stream/input.ts";
+import type { BlockSource, PullSource } from "../stream/source.ts";
+import type { FileBlocks } from "./file-blocks.ts";
 import { hostError } from "./host-error.ts";
 
 const STDIN = 0;
+
+/** Smaller ones are read in a few pieces anyway. */
+const AHEAD_FROM = 1024 * 1024;
 
 /** A file, pipe or device, read from where it stands to its end; the thread pool reads while the caller computes. */
 export class FileSource implements PullSource {
@@ -14,6 +18,7 @@ export class FileSource implements PullSource {
   readonly size: number | undefined;
   readonly #fd: number;
   #reading: Promise<number> | undefined;
+  #blocks: FileBlocks | undefined;
 
   private constructor(fd: number, name: string, size: number | undefined) {
     this.#fd = fd;
@@ -53,11 +58,23 @@ export class FileSource implements PullSource {
     }
   }
 
+  /**
+   * The same bytes, for one who looks at them as fast as they can be read. `undefined` where that is no gain, and where they can't be
+   * read out of turn: only regular files can, and of standard input nobody knows where it stands.
+   */
+  async readAhead(): Promise<BlockSource | undefined> {
+    if (this.#fd === STDIN || this.size === undefined || this.size < AHEAD_FROM) return undefined;
+    const { FileBlocks } = await import("./file-blocks.ts");
+    this.#blocks = new FileBlocks(this.#fd, this.name, this.size);
+    return this.#blocks;
+  }
+
   /** Closes as soon as a read that is under way has ended; doesn't wait for that. Standard input stays open. */
   close(): void {
     if (this.#fd === STDIN) return;
     const closed = () => close(this.#fd, () => {});
-    if (this.#reading === undefined) closed();
+    if (this.#blocks !== undefined) this.#blocks.close(closed);
+    else if (this.#reading === undefined) closed();
     else this.#reading.then(closed, closed);
   }
 
@@ -66,10 +83,15 @@ export class FileSource implements PullSource {
   }
 }
 
-/** On a thread of the pool, as a FIFO opens when its writer comes. */
-function openForReading(path: string, signal?: AbortSignal): Promise<number> {
+/** Files at once, anything else on a thread of the pool: a FIFO opens when its writer comes. */
+async function openForReading(path: string, signal?: AbortSignal): Promise<number> {
+  signal?.throwIfAborted();
+  try {
+    if (statSync(path).isFile()) return openSync(path, "r");
+  } catch (error) {
+    throw hostError(error, "open", path);
+  }
   return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
     const stop = () => reject(signal!.reason);
     signal?.addEventListener("abort", stop, { once: true });
     openCallback(path, "r", (error, fd) => {

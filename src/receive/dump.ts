@@ -1,9 +1,10 @@
 import type { BtrfsError } from "../errors.ts";
 import { attributeField } from "../stream/attributes.ts";
 import { CommandBatch, type Segment } from "../stream/batch.ts";
-import { InputWindow, type StreamInput } from "../stream/input.ts";
+import { InputWindow } from "../stream/input.ts";
 import { CommandParser } from "../stream/parse.ts";
 import type { StreamProgress } from "../stream/reader.ts";
+import type { StreamInput } from "../stream/source.ts";
 import {
   COMMAND_HEADER_BYTES,
   DEFAULT_MAX_COMMAND_BYTES,

@@ -1,10 +1,10 @@
 import { BtrfsError, type ErrorCode } from "../errors.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import { COMMANDS } from "../stream/commands.ts";
-import type { StreamInput } from "../stream/input.ts";
 import { checkName } from "../stream/path.ts";
 import { readBatches, type StreamProgress } from "../stream/reader.ts";
 import type { StreamFault } from "../stream/recover.ts";
+import type { StreamInput } from "../stream/source.ts";
 import { COMMAND_HEADER_BYTES } from "../stream/wire.ts";
 import { CommandError } from "./command-error.ts";
 import type { EncodedTally } from "./encoded-tally.ts";

@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 import { crc32cRaw } from "#checksum";
 import { streamBytes } from "../../test/support.ts";
 import { concatBytes, toBytes } from "../bytes/bytes.ts";
-import type { PullSource, StreamInput } from "./input.ts";
 import { readBatches, type StreamProgress } from "./reader.ts";
+import { type BlockSource, HEADROOM_BYTES, type PullSource, type StreamInput } from "./source.ts";
 import { StreamWriter } from "./writer.ts";
 
 /** Where each command begins, and a checksum over its bytes. */
@@ -90,6 +90,42 @@ test("commands larger than a block, and cut anywhere, come out whole", async () 
   const expected = await outlineOf(bytes);
   for (const atMost of [1000, 65536, 100_000, 1_000_000, Number.POSITIVE_INFINITY]) {
     expect(await outlineOf(pullFromBytes(bytes, atMost))).toEqual(expected);
+  }
+});
+
+/** Blocks one behind the other in a ring. What is not lent any more is spoilt at once. */
+function blocksOf(bytes: Uint8Array, blockBytes: number, slots: number): BlockSource {
+  const memory = new Uint8Array(HEADROOM_BYTES + slots * blockBytes);
+  const startOf = (block: number) => HEADROOM_BYTES + (block % slots) * blockBytes;
+  let next = 0;
+  return {
+    nextBlock() {
+      const block = next++;
+      const content = bytes.subarray(block * blockBytes, (block + 1) * blockBytes);
+      for (let other = 0; other < slots; other++) {
+        if (block > 0 && (block - 1 - other) % slots === 0) continue;
+        memory.fill(0xaa, startOf(other), startOf(other) + blockBytes);
+      }
+      memory.set(content, startOf(block));
+      if (content.byteLength === 0) return undefined;
+      const given = { bytes: memory, start: startOf(block), end: startOf(block) + content.byteLength };
+      return block % 3 === 0 ? Promise.resolve(given) : given;
+    },
+  };
+}
+
+test("commands come out whole of blocks that are lent for a while, whatever their size", async () => {
+  const bytes = await mixedStream();
+  const expected = await outlineOf(bytes);
+  for (const [blockBytes, slots] of [
+    [HEADROOM_BYTES, 2],
+    [HEADROOM_BYTES, 5],
+    [300_001, 3],
+    [512 * 1024, 8],
+    [1_000_000, 2],
+    [4_000_000, 4],
+  ] as const) {
+    expect(await outlineOf(blocksOf(bytes, blockBytes, slots))).toEqual(expected);
   }
 });
 

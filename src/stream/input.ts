@@ -1,34 +1,16 @@
 import { foldableBytes } from "#checksum";
 import { viewOf } from "../bytes/bytes.ts";
-
-/**
- * Bytes that are asked for: the fastest source, as they arrive where they are needed.
- *
- * `read` fills the front of `target` with at least one byte, and says how many; 0 is the end of the input. One read is under way at a
- * time, while earlier bytes are being parsed. It may still be when iteration ends early.
- */
-export interface PullSource {
-  read(target: Uint8Array): number | Promise<number>;
-}
-
-/** A Node stream is an async iterable of bytes too. A `Uint8Array` is read in place. */
-export type StreamInput =
-  | AsyncIterable<Uint8Array>
-  | Iterable<Uint8Array>
-  | ReadableStream<Uint8Array>
-  | Uint8Array
-  | PullSource;
+import {
+  type BlockSource,
+  HEADROOM_BYTES,
+  isBlockSource,
+  type PullSource,
+  pullSourceOf,
+  type StreamInput,
+} from "./source.ts";
 
 /** What is asked of a source at a time. Handing a read to another thread costs as much as copying some 100 KiB. */
 const BLOCK_BYTES = 2 * 1024 * 1024;
-
-/**
- * Room in front of a block for the command that the block before it left unfinished. Kernels write less than 192 KiB.
- *
- * The odd 2 KiB: large arrays begin 16 bytes into a page, and processors whose copy instruction suffers from page aliasing (AMD's
- * Zen 3 and 4) copy from the page cache to such a place at a sixth of their speed. The middle of a page is far from it.
- */
-const HEADROOM_BYTES = 256 * 1024 + 2048;
 
 /** The first read is small: so are many streams. */
 const FIRST_BYTES = 128 * 1024;
@@ -38,6 +20,8 @@ const MIN_READ_BYTES = 64 * 1024;
 
 /** Positions in a batch have 32 bits: longer arrays are read piece by piece. */
 const MAX_IN_PLACE_BYTES = 2 ** 31;
+
+const NOTHING = new Uint8Array(0);
 
 /** The part of the input that is in memory, growing at the end while it is consumed at the front. */
 export class InputWindow {
@@ -50,9 +34,12 @@ export class InputWindow {
   baseOffset = 0;
 
   readonly #source: PullSource | undefined;
+  readonly #blocks: BlockSource | undefined;
   readonly #signal: AbortSignal | undefined;
   readonly #close: (() => unknown) | undefined;
   #spare: Uint8Array | undefined;
+  /** Made for a command that is longer than the headroom. */
+  #grown: Uint8Array | undefined;
   #pending: { readonly into: "window" | "spare"; readonly read: Promise<number> } | undefined;
   #atEnd = false;
 
@@ -63,6 +50,9 @@ export class InputWindow {
       this.bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
       this.end = input.byteLength;
       this.#atEnd = true;
+    } else if (isBlockSource(input)) {
+      this.bytes = new Uint8Array(0);
+      this.#blocks = input;
     } else {
       this.bytes = new Uint8Array(FIRST_BYTES);
       const { source, close } = pullSourceOf(input instanceof Uint8Array ? [input] : input);
@@ -90,6 +80,7 @@ export class InputWindow {
   async more(wanted = 0): Promise<boolean> {
     this.#signal?.throwIfAborted();
     if (this.#atEnd) return false;
+    if (this.#blocks !== undefined) return this.#moreOf(this.#blocks, wanted);
     this.#readAhead();
     const { into, read } = this.#pending!;
     const count = await unlessAborted(read, this.#signal);
@@ -101,6 +92,30 @@ export class InputWindow {
     if (into === "window") this.end += count;
     else this.#takeSpare(count, wanted);
     this.#readAhead();
+    return true;
+  }
+
+  async #moreOf(source: BlockSource, wanted: number): Promise<boolean> {
+    // It may begin in the block before the last, which is given back now.
+    if (this.available > HEADROOM_BYTES && this.bytes !== this.#grown) this.#goOn(NOTHING, 0, 0, wanted);
+    const given = source.nextBlock();
+    const block = given instanceof Promise ? await unlessAborted(given, this.#signal) : given;
+    if (block === undefined) {
+      this.#atEnd = true;
+      return false;
+    }
+    const { bytes, start, end } = block;
+    if (bytes === this.bytes && start === this.end && this.available <= HEADROOM_BYTES) this.end = end;
+    else if (!this.#appendToGrown(bytes.subarray(start, end))) this.#goOn(bytes, start, end, wanted);
+    return true;
+  }
+
+  /** While a long command goes on, as far as there is room. */
+  #appendToGrown(bytes: Uint8Array): boolean {
+    if (this.bytes !== this.#grown || this.available <= HEADROOM_BYTES) return false;
+    if (this.bytes.byteLength - this.end < bytes.byteLength) return false;
+    this.bytes.set(bytes, this.end);
+    this.end += bytes.byteLength;
     return true;
   }
 
@@ -128,29 +143,42 @@ export class InputWindow {
     this.#pending = { into, read };
   }
 
-  /** Goes on in the other buffer: the unfinished command moves in front of the `count` bytes that were read there. */
+  /** Goes on in the other buffer, where `count` bytes were read. */
   #takeSpare(count: number, wanted: number): void {
     const spare = this.#spare!;
+    const before = this.bytes;
+    if (!this.#goOn(spare, HEADROOM_BYTES, HEADROOM_BYTES + count, wanted)) return;
+    // A buffer that had grown for one command is not kept.
+    this.#spare = before.byteLength === spare.byteLength ? before : undefined;
+  }
+
+  /**
+   * Goes on with `bytes[start, end)`: the unfinished command moves in front of them. False when it is too long for that, and both
+   * are in a larger buffer now.
+   */
+  #goOn(bytes: Uint8Array, start: number, end: number, wanted: number): boolean {
     const rest = this.available;
     const streamOffset = this.streamOffset;
     const unfinished = this.bytes.subarray(this.at, this.end);
     if (rest <= HEADROOM_BYTES) {
-      spare.set(unfinished, HEADROOM_BYTES - rest);
-      // A buffer that had grown for one command is not kept.
-      this.#spare = this.bytes.byteLength === spare.byteLength ? this.bytes : undefined;
-      this.#adopt(spare, HEADROOM_BYTES - rest, HEADROOM_BYTES + count, streamOffset);
-      return;
+      bytes.set(unfinished, start - rest);
+      this.#grown = undefined;
+      this.#adopt(bytes, start - rest, end, streamOffset);
+      return true;
     }
+    const count = end - start;
     // Twice what has really come: a large command is moved a bounded number of times, whatever length it claims.
     const larger = new Uint8Array(Math.max(rest + count, Math.min(2 * rest, wanted)) + BLOCK_BYTES);
     larger.set(unfinished);
-    larger.set(spare.subarray(HEADROOM_BYTES, HEADROOM_BYTES + count), rest);
+    larger.set(bytes.subarray(start, end), rest);
+    this.#grown = larger;
     this.#adopt(larger, 0, rest + count, streamOffset);
+    return false;
   }
 
   #adopt(bytes: Uint8Array, at: number, end: number, streamOffset: number): void {
+    if (this.bytes !== bytes) this.view = viewOf(bytes);
     this.bytes = bytes;
-    this.view = viewOf(bytes);
     this.at = at;
     this.end = end;
     this.baseOffset = streamOffset - at;
@@ -163,55 +191,6 @@ async function readFrom(source: PullSource, target: Uint8Array): Promise<number>
     throw new RangeError(`Cannot read input: source gave ${count} bytes, asked were 0 to ${target.byteLength}`);
   }
   return count;
-}
-
-function pullSourceOf(input: Exclude<StreamInput, Uint8Array>): { source: PullSource; close?: () => unknown } {
-  if (Symbol.asyncIterator in input) return pullFrom(input[Symbol.asyncIterator]());
-  if (Symbol.iterator in input) return pullFrom(input[Symbol.iterator]());
-  if (isWebStream(input)) {
-    // A browser whose ReadableStream can't be iterated yet.
-    const reader = input.getReader();
-    return pullFrom({
-      next: async () => {
-        const { done, value } = await reader.read();
-        return done ? { done, value: undefined } : { done: false, value };
-      },
-      return: async () => {
-        await reader.cancel();
-        return { done: true, value: undefined };
-      },
-    });
-  }
-  if (typeof (input as Partial<PullSource>).read === "function") return { source: input };
-  throw new TypeError("Cannot read input: it is neither bytes, nor iterable, nor has it a read method");
-}
-
-function pullFrom(iterator: Iterator<Uint8Array> | AsyncIterator<Uint8Array>): {
-  source: PullSource;
-  close: () => unknown;
-} {
-  let chunk = new Uint8Array(0);
-  let done = false;
-  async function read(target: Uint8Array): Promise<number> {
-    while (chunk.byteLength === 0) {
-      const next = await iterator.next();
-      if (next.done === true) {
-        done = true;
-        return 0;
-      }
-      if (!(next.value instanceof Uint8Array)) throw new TypeError("Cannot read input: a chunk is not a Uint8Array");
-      chunk = next.value as Uint8Array<ArrayBuffer>;
-    }
-    const count = Math.min(chunk.byteLength, target.byteLength);
-    target.set(chunk.subarray(0, count));
-    chunk = chunk.subarray(count);
-    return count;
-  }
-  return { source: { read }, close: () => (done ? undefined : iterator.return?.()) };
-}
-
-function isWebStream(input: object): input is ReadableStream<Uint8Array> {
-  return typeof (input as Partial<ReadableStream>).getReader === "function";
 }
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

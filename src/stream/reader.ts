@@ -3,9 +3,10 @@ import { StreamError } from "../errors.ts";
 import { CommandBatch, type Segment } from "./batch.ts";
 import { commandWord, type StreamItem } from "./commands.ts";
 import { decodeCommand } from "./decode.ts";
-import { InputWindow, type StreamInput } from "./input.ts";
+import { InputWindow } from "./input.ts";
 import { beginsLikeMagic, CommandParser, type Leniency } from "./parse.ts";
 import { Resynchroniser, type StreamFault } from "./recover.ts";
+import type { StreamInput } from "./source.ts";
 import {
   COMMAND_HEADER_BYTES,
   DEFAULT_MAX_COMMAND_BYTES,

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { commandOf, END, stream } from "../support/raw-stream.ts";
 import { BIN, btrkit } from "./support.ts";
@@ -92,5 +93,21 @@ test("a signal ends it by that signal, though the input never comes", async () =
     await new Promise((resolve) => setTimeout(resolve, 600));
     child.kill(signal);
     expect(await once(child, "exit")).toEqual([null, signal]);
+  }
+});
+
+// Such a file is read by a second thread too. It is sparse, so this takes no room.
+test("a large file that is no stream any more after a while ends at once", () => {
+  const path = join(mkdtempSync(join(tmpdir(), "btrkit-receive-")), "stream");
+  try {
+    writeFileSync(path, Buffer.concat([readFileSync(file).subarray(0, -10), Buffer.alloc(10, 1)]));
+    truncateSync(path, 400 * 1024 * 1024);
+    const { stdout, stderr, status } = btrkit(["receive", "--dump", "-f", path], UTC);
+    // All but the last command, which was END.
+    expect(stdout).toEqual(golden);
+    expect(stderr).toContain("ERROR: crc32 mismatch in command");
+    expect(status).toBe(1);
+  } finally {
+    rmSync(dirname(path), { recursive: true });
   }
 });

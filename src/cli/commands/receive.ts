@@ -1,7 +1,5 @@
 import { BtrfsError } from "../../errors.ts";
 import { FileSource } from "../../node/file-source.ts";
-import { localZone } from "../../node/time-zone.ts";
-import { dumpStream } from "../../receive/dump.ts";
 import { type Context, command } from "../command.ts";
 import { parseCount } from "../numbers.ts";
 import { UsageError } from "../options.ts";
@@ -88,7 +86,11 @@ async function dumpText(
   source: FileSource,
   options: { readonly maxErrors: number; readonly allSegments: boolean },
 ): Promise<number> {
-  const reason = await dumpStream(source, (text) => out.write(text), {
+  // Reading begins while the rest of the program is being loaded.
+  const input = (await source.readAhead()) ?? source;
+  const { dumpStream } = await import("../../receive/dump.ts");
+  const { localZone } = await import("../../node/time-zone.ts");
+  const reason = await dumpStream(input, (text) => out.write(text), {
     ...options,
     signal,
     zone: localZone(),
