@@ -17,9 +17,13 @@ type NativeCrc32c = (data: Uint8Array, previous?: number) => number;
 /** From this length on, the call into native code (about 0.2 µs) costs less than the plain loop. */
 const NATIVE_FROM = 512;
 
+/** Until so much has been checksummed without it, native code has not paid for its loading, which takes some 10 ms. */
+const NATIVE_AFTER_BYTES = 4 * 1024 * 1024;
+
+let waited = 0;
 let native: NativeCrc32c | false | undefined;
 
-/** The CPU's own instruction, from an optional package: looked for when first needed, so that starting up stays quick. */
+/** The CPU's own instruction, from an optional package. */
 function findNative(): NativeCrc32c | false {
   try {
     const { crc32c } = createRequire(import.meta.url)("@node-rs/crc32") as { crc32c?: NativeCrc32c };
@@ -35,8 +39,11 @@ function raw(seed: number, bytes: Uint8Array, start: number, end: number): numbe
 
 function shortRaw(seed: number, bytes: Uint8Array, start: number, end: number): number {
   if (end - start < NATIVE_FROM) return rawRange(seed, bytes, start, end);
-  native ??= findNative();
-  if (native === false) return rawRange(seed, bytes, start, end);
+  if (native === undefined) {
+    waited += end - start;
+    if (waited > NATIVE_AFTER_BYTES) native = findNative();
+  }
+  if (native === undefined || native === false) return rawRange(seed, bytes, start, end);
   const whole = start === 0 && end === bytes.byteLength;
   return ~native(whole ? bytes : bytes.subarray(start, end), ~seed >>> 0) >>> 0;
 }
