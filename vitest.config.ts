@@ -17,9 +17,14 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-          exclude: ["test/kernel/**"],
+          exclude: ["test/kernel/**", "test/browser/**"],
           testTimeout: 30_000,
         },
+      },
+      {
+        resolve,
+        ssr,
+        test: { name: "browser", include: ["test/browser/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 120_000 },
       },
       {
         resolve,
