@@ -19,7 +19,7 @@ export interface RestoreThreadData {
   /** That of the volume of the main thread. */
   readonly generation: number;
   readonly target: RestoreHost;
-  readonly options: Omit<RestorerOptions, "stop" | "decodeFrame">;
+  readonly options: Omit<RestorerOptions, "stop" | "decodeFrame" | "turn">;
   /** Two 32-bit numbers: not 0 to stop; threads so far. */
   readonly stop: SharedArrayBuffer;
 }

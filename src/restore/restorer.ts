@@ -37,7 +37,11 @@ export interface RestorerOptions {
   readonly stop: Stop;
   /** A faster zstd than the codec's, for data that a checksum vouches for. */
   readonly decodeFrame?: DecodeFrame | undefined;
+  /** On a thread that has more to do: lets it come round, every `TURN_BYTES`. */
+  readonly turn?: (() => Promise<void>) | undefined;
 }
+
+const TURN_BYTES = 8 << 20;
 
 const encoder = new TextEncoder();
 
@@ -101,6 +105,7 @@ export class Restorer {
   async #restoreNames(job: NamesJob): Promise<void> {
     const names = new NamesReader(job);
     let index = 0;
+    let nextTurn = TURN_BYTES;
     for (let group = 0; group < names.groupCount; group++) {
       const directory = names.group(group);
       let handle: Handle | undefined;
@@ -115,6 +120,10 @@ export class Restorer {
       try {
         for (; index < directory.last; index++) {
           this.#options.stop.throwIfAborted();
+          if (this.#options.turn !== undefined && this.#bytes > nextTurn) {
+            nextTurn = this.#bytes + TURN_BYTES;
+            await this.#options.turn();
+          }
           const isDone = this.#restoreQuickly(names, index, directory, handle, job.linked);
           if (isDone === true || (isDone !== false && (await isDone))) continue;
           await this.#restoreName(names, index, directory, handle, job.linked);
@@ -123,6 +132,11 @@ export class Restorer {
         if (handle !== undefined && directory.handle === undefined) this.#target.close(handle);
       }
     }
+  }
+
+  /** Written for the job at hand. */
+  get #bytes(): number {
+    return this.#result.counts.bytes + this.#copier.bytes;
   }
 
   /** Plain files, straight from the leaf that has them. False when the name is for the long way: nothing is done then. */

@@ -1,8 +1,10 @@
 import { mkdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { displayName } from "../../bytes/display.ts";
 import { Filesystem } from "../../fs/filesystem.ts";
+import { findLibzstd } from "../../linux/libzstd.ts";
 import { closeRestoreHost, openRestoreHost, restoreTargetOf } from "../../linux/restore-host.ts";
 import { RestoreThreads } from "../../linux/restore-threads.ts";
 import { hostError } from "../../node/host-error.ts";
@@ -11,6 +13,7 @@ import type { RestoreRunner } from "../../restore/jobs.ts";
 import type { RestoreProblem } from "../../restore/report.ts";
 import { type RestoreSource, restore as restoreInto } from "../../restore/restore.ts";
 import { Restorer } from "../../restore/restorer.ts";
+import { SharedRunner } from "../../restore/shared-runner.ts";
 import { type Context, command } from "../command.ts";
 import { EventTeller } from "../events.ts";
 import { EXIT } from "../exit.ts";
@@ -73,7 +76,7 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
     let runner: Runner | undefined;
     try {
       const job: Job = { filesystem, host, image, options, isNew };
-      runner = threads === 1 ? await localRunner(job, context) : threadRunner(job, threads, context, teller);
+      runner = await makeRunner(job, threads, context, teller);
       return await run(job, sources, runner, context, progress);
     } finally {
       progress.end();
@@ -136,6 +139,14 @@ async function run(
 /** Files from this size on are written by several threads. */
 const LARGE_BYTES = 8 << 20;
 
+/** The main thread counts as one of the threads. */
+async function makeRunner(job: Job, threads: number, context: Context, teller: EventTeller): Promise<Runner> {
+  if (threads === 1) return localRunner(job, context, Number.POSITIVE_INFINITY);
+  const others = threadRunner(job, threads - 1, context, teller);
+  const shared = new SharedRunner(others, await localRunner(job, context, LARGE_BYTES), turn);
+  return { width: shared.width, run: (one) => shared.run(one), close: () => others.close() };
+}
+
 function threadRunner(
   { filesystem, host, image, options }: Job,
   threads: number,
@@ -162,14 +173,20 @@ function threadRunner(
   );
 }
 
-async function localRunner({ filesystem, host, options }: Job, { signal }: Context): Promise<Runner> {
+async function localRunner(
+  { filesystem, host, options }: Job,
+  { signal }: Context,
+  largeBytes: number,
+): Promise<Runner> {
   const { overwrite, dryRun } = options;
   const restorer = await Restorer.make(filesystem, restoreTargetOf(host), {
     overwrite,
     dryRun,
-    largeBytes: Number.POSITIVE_INFINITY,
+    largeBytes,
     token: newToken(),
     stop: signal,
+    decodeFrame: findLibzstd(),
+    turn,
   });
   return { width: 1, run: (job) => restorer.run(job), close: async () => {} };
 }
