@@ -1,11 +1,12 @@
-import { closeSync, constants, openSync, realpathSync } from "node:fs";
+import { closeSync, constants, openSync, realpathSync, statfsSync } from "node:fs";
 import { displayName } from "../bytes/display.ts";
 import { formatUuid } from "../bytes/uuid.ts";
 import { BtrfsError } from "../errors.ts";
-import { isBtrfs, loadNative } from "../linux/index.ts";
+import { BTRFS_SUPER_MAGIC, loadNative } from "../linux/index.ts";
 import { LiveTarget, type LiveTargetOptions } from "../linux/receive/live-target.ts";
 import { deleteUnfinished, listUnfinished } from "../linux/receive/mark.ts";
 import type { FileSource } from "../node/file-source.ts";
+import { hostError } from "../node/host-error.ts";
 import { type ReceiveEvent, type ReceiveSummary, receive } from "../receive/receive.ts";
 import type { Context } from "./command.ts";
 import { errorLines, isBrokenPipe } from "./exit.ts";
@@ -28,11 +29,10 @@ export function isOnBtrfs(destination: string): boolean {
   } catch (cause) {
     throw new BtrfsError("missing", `realpath(${destination}) failed: No such file or directory`, { cause });
   }
-  const fd = openSync(destination, constants.O_RDONLY);
   try {
-    return isBtrfs(loadNative(), fd);
-  } finally {
-    closeSync(fd);
+    return statfsSync(destination, { bigint: true }).type === BTRFS_SUPER_MAGIC;
+  } catch (error) {
+    throw hostError(error, "look at", destination);
   }
 }
 
@@ -60,6 +60,7 @@ export async function receiveInto(
   source: FileSource,
   flags: ReceiveFlags,
   run: (options: NonNullable<Parameters<typeof receive>[2]>) => Promise<ReceiveSummary>,
+  words: ReceiveWords = LIVE,
 ): Promise<number> {
   const progress = new Progress(flags.quiet ? "off" : flags.progress, source.size);
   try {
@@ -68,7 +69,7 @@ export async function receiveInto(
       onlyFirstSegment: flags.onlyFirstSegment,
       maxErrors: flags.maxErrors,
       onProgress: ({ bytes }) => progress.update(bytes),
-      onEvent: (event) => tell(context, event, flags),
+      onEvent: (event) => tell(context, event, flags, words),
     });
     progress.end();
     if (flags.verbose > 0) tellSummary(context, summary);
@@ -86,21 +87,40 @@ export async function receiveInto(
   }
 }
 
-function tell({ out, say }: Context, event: ReceiveEvent, { quiet, verbose }: ReceiveFlags): void {
+/** What differs from target to target. */
+export interface ReceiveWords {
+  readonly unfinished: (place: string) => readonly string[];
+  /** With `-v`, when a subvolume is complete. */
+  readonly received: ((uuid: string, ctransid: bigint) => string) | undefined;
+}
+
+const LIVE: ReceiveWords = {
+  unfinished: (place) => [
+    `WARNING: ${place} is unfinished: writable, without received uuid, marked with user.btrkit.receiving`,
+    "WARNING: btrkit receive --cleanup DEST deletes what bears that mark",
+  ],
+  received: (uuid, ctransid) => `BTRFS_IOC_SET_RECEIVED_SUBVOL uuid=${uuid}, stransid=${ctransid}`,
+};
+
+function tell(
+  { out, say }: Context,
+  event: ReceiveEvent,
+  { quiet, verbose }: ReceiveFlags,
+  { unfinished, received }: ReceiveWords,
+): void {
   if (event.kind === "error") {
     say(`ERROR: ${receiveFailure(event.error)}`);
     return;
   }
   if (event.kind === "unfinished") {
-    say(`WARNING: ${event.place} is unfinished: writable, without received uuid, marked with user.btrkit.receiving`);
-    say("WARNING: btrkit receive --cleanup DEST deletes what bears that mark");
+    for (const line of unfinished(event.place)) say(line);
     return;
   }
   if (quiet) return;
   const { name, uuid, ctransid, parent } = event.start;
   const shown = displayName(name);
   if (event.kind === "received") {
-    if (verbose > 0) say(`BTRFS_IOC_SET_RECEIVED_SUBVOL uuid=${formatUuid(uuid)}, stransid=${ctransid}`);
+    if (verbose > 0 && received !== undefined) say(received(formatUuid(uuid), ctransid));
   } else if (parent === undefined) {
     say(`At subvol ${shown}`);
     if (verbose > 0) say(`receiving subvol ${shown} uuid=${formatUuid(uuid)}, stransid=${ctransid}`);

@@ -1,5 +1,6 @@
 export * from "./attributes.ts";
 export { AT_FDCWD, type Name, pathOf } from "./call.ts";
+export { LinuxDirectoryHost, type OpenDirectoryHost, openDirectoryHost } from "./directory-host.ts";
 export * from "./encoded.ts";
 export * from "./entries.ts";
 export * from "./file.ts";

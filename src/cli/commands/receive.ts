@@ -14,6 +14,10 @@ Subvolumes of the stream appear in DEST, a directory of a mounted btrfs; this ne
 as they come. Nothing outside of DEST is touched, whatever the stream says. What is interrupted stays writable and marked
 with the xattr user.btrkit.receiving, until --cleanup deletes it.
 
+On any other filesystem, or with --target directory, each subvolume becomes a plain directory, also without root; DEST
+gets a directory .btrkit, which remembers their uuids, what is unfinished, and what could not be held. Increments change
+a copy of their parent.
+
 --dump prints one line for each command instead, byte for byte as btrfs receive --dump of btrfs-progs 6.2 prints it, or
 with --format jsonl one JSON object.`,
   options: {
@@ -23,7 +27,15 @@ with --format jsonl one JSON object.`,
     rootMount: { short: "m", value: "ROOTMOUNT", brief: "where the filesystem is mounted, if /proc does not say" },
     maxErrors: { short: "E", long: "max-errors", value: "N", brief: "stop at N errors, 0 for never (default: 1)" },
     forceDecompress: { long: "force-decompress", brief: "decode compressed extents and write them" },
-    target: { long: "target", value: "KIND", choices: ["live"], brief: "how to receive (default: as DEST needs it)" },
+    target: {
+      long: "target",
+      value: "KIND",
+      choices: ["live", "directory"],
+      brief: "how to receive (default: live where DEST is on btrfs)",
+    },
+    strict: { long: "strict", brief: "into a plain directory: what it can't hold is an error" },
+    inPlace: { long: "in-place", brief: "into a plain directory: change the parent itself, not a copy" },
+    preserveSetid: { long: "preserve-setid", brief: "into a plain directory: set setuid bits also without root" },
     fileattr: { long: "fileattr", brief: "apply inode flags, which btrfs receive leaves out" },
     fsync: { long: "fsync", brief: "flush each file before it is closed" },
     syncfs: { long: "syncfs", brief: "flush the filesystem before a subvolume counts as received" },
@@ -51,15 +63,26 @@ with --format jsonl one JSON object.`,
     const maxErrors = options.maxErrors === undefined ? 1 : parseCount(options.maxErrors);
     if (operands[0] !== undefined) {
       const live = await loadLive();
-      if (options.cleanup) return await live.cleanUpLive(context, operands[0]);
-      if (!live.isOnBtrfs(operands[0])) {
-        throw new BtrfsError("kind", `${operands[0]} doesn't belong to btrfs mount point`);
-      }
+      const onBtrfs = live.isOnBtrfs(operands[0]);
+      const plain = options.target === "directory" || (options.target === undefined && !onBtrfs);
+      if (!plain && !onBtrfs) throw new BtrfsError("kind", `${operands[0]} doesn't belong to btrfs mount point`);
       const { verbose, quiet, onlyOne, rootMount, fileattr, forceDecompress, fsync, syncfs } = options;
+      const { strict, inPlace, preserveSetid } = options;
+      if (!plain && (strict || inPlace || preserveSetid)) {
+        throw new UsageError("options '--strict', '--in-place' and '--preserve-setid' need '--target directory'");
+      }
+      const directory = await loadDirectory();
+      if (options.cleanup) {
+        return await (plain ? directory.cleanUpDirectory : live.cleanUpLive)(context, operands[0]);
+      }
       const mode = progressMode(options.progress ?? (quiet ? "" : undefined));
       using source = await openStream(options.file || "-", context.signal);
       const wishes = { rootMount, fileattr, forceDecompress, fsync, syncfs };
       const flags = { quiet, verbose, onlyFirstSegment: onlyOne, maxErrors, progress: mode };
+      if (plain) {
+        const plainWishes = { strict, inPlace, preserveSetid };
+        return await directory.receiveDirectory(context, source, operands[0], flags, plainWishes);
+      }
       return await live.receiveLive(context, source, operands[0], flags, wishes);
     }
     using source = await FileSource.open(options.file || "-", context.signal);
@@ -70,6 +93,7 @@ with --format jsonl one JSON object.`,
 
 /** Here, because the compiler leaves the path as it is in functions with `using`. */
 const loadLive = () => import("../receive-live.ts");
+const loadDirectory = () => import("../receive-directory.ts");
 
 /** With the peer's sentence, where it is not there. */
 async function openStream(path: string, signal: AbortSignal): Promise<FileSource> {
