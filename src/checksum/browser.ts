@@ -1,6 +1,6 @@
 import { checksumLoader, putU32 } from "./checksum.ts";
 import { rawRange } from "./crc32c.ts";
-import { FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
+import { areFoldable, FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
 import { loadBlake2b, loadSha256 } from "./hash-wasm.ts";
 import type { ChecksumSide } from "./interface.ts";
 import { checkRange } from "./range.ts";
@@ -11,8 +11,12 @@ export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts"
 export { crc32cRawCombine } from "./crc32c.ts";
 export { foldableBytes } from "./crc32c-fold.ts";
 
+/** From this length on, the call into WebAssembly costs less than the plain loop. */
+const TABLES_FROM = 64;
+
 function raw(seed: number, bytes: Uint8Array, start: number, end: number): number {
-  return end - start < FOLD_FROM ? rawRange(seed, bytes, start, end) : foldedRange(seed, bytes, start, end, rawRange);
+  const mayFold = end - start >= (areFoldable(bytes) ? TABLES_FROM : FOLD_FROM);
+  return mayFold ? foldedRange(seed, bytes, start, end, rawRange) : rawRange(seed, bytes, start, end);
 }
 
 export const crc32c: ChecksumSide["crc32c"] = (data, previous = 0) => ~raw(~previous, data, 0, data.byteLength) >>> 0;

@@ -9,6 +9,8 @@ const WORDS_FROM = LITTLE_ENDIAN ? 1024 : Number.POSITIVE_INFINITY;
 /** Sixteen tables of 256 words: table `n` advances one byte past `n` bytes of zeros, so sixteen bytes go in one step. */
 const T = makeTables();
 
+export { T as CRC_TABLES };
+
 function makeTables(): Int32Array {
   const tables = new Int32Array(16 * 256);
   for (let byte = 0; byte < 256; byte++) {

@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { checksumLoader, type Digest, putU32 } from "./checksum.ts";
 import { rawRange } from "./crc32c.ts";
-import { FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
+import { areFoldable, foldedRange } from "./crc32c-fold.ts";
 import { loadBlake2b } from "./hash-wasm.ts";
 import type { ChecksumSide } from "./interface.ts";
 import { checkRange } from "./range.ts";
@@ -16,6 +16,9 @@ type NativeCrc32c = (data: Uint8Array, previous?: number) => number;
 
 /** From this length on, the call into native code (about 0.2 µs) costs less than the plain loop. */
 const NATIVE_FROM = 512;
+
+/** From this length on, the call into WebAssembly costs less, for data that lie in its memory. */
+const TABLES_FROM = 64;
 
 /** Until so much has been checksummed without it, native code has not paid for its loading, which takes some 10 ms. */
 const NATIVE_AFTER_BYTES = 4 * 1024 * 1024;
@@ -34,7 +37,9 @@ function findNative(): NativeCrc32c | false {
 }
 
 function raw(seed: number, bytes: Uint8Array, start: number, end: number): number {
-  return end - start < FOLD_FROM ? shortRaw(seed, bytes, start, end) : foldedRange(seed, bytes, start, end, shortRaw);
+  const length = end - start;
+  const mayFold = length >= (areFoldable(bytes) ? TABLES_FROM : NATIVE_FROM);
+  return mayFold ? foldedRange(seed, bytes, start, end, shortRaw) : rawRange(seed, bytes, start, end);
 }
 
 function shortRaw(seed: number, bytes: Uint8Array, start: number, end: number): number {
