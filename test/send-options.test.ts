@@ -130,6 +130,22 @@ describe("streams as iterables", () => {
     expect(names).toEqual((await commandsIn(expected)).slice(1).map(({ name }) => name));
   });
 
+  test("are the same each time", async () => {
+    await using volume = await open();
+    const ids = await subvolumeIds(volume);
+    for (const [to, parent] of [
+      ["s2", undefined],
+      ["s3", "s1"],
+    ] as const) {
+      const against = parent === undefined ? undefined : ids.get(parent)!;
+      const options: SendOptions = { snapshot: ids.get(to)!, parent: against, protocol: 2, compressedData: true };
+      const once = await collect(volume, options);
+      expect(await collect(volume, options)).toEqual(once);
+      await using again = await open();
+      expect(await collect(again, options)).toEqual(once);
+    }
+  });
+
   test("leaving the loop ends the send, and errors come out of it", async () => {
     await using volume = await open();
     const ids = await subvolumeIds(volume);

@@ -96,6 +96,7 @@ function smallFiles(name, count) {
 }
 
 export const smallFiles100k = smallFiles("small-files-100k", 100_000);
+export const smallFiles200k = smallFiles("small-files-200k", 200_000);
 
 /**
  * @param {string} root
