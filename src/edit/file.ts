@@ -1,7 +1,7 @@
 import { loadCodecs } from "#codec";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC, INLINE_DATA_AT } from "../format/file-extent.ts";
-import { INODE_NODATACOW, INODE_NODATASUM, INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
+import { INODE_NODATACOW, INODE_NODATASUM, INODE_PREALLOC, INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
 import { setTime } from "../transaction/new-items.ts";
@@ -165,7 +165,7 @@ export async function preallocate(
     added += await setAside(at, inode, from, to);
     from = to;
   }
-  await noteWrite(at, inode, options.keepSize ? item.size : larger(end, item.size), added);
+  await noteWrite(at, inode, options.keepSize ? item.size : larger(end, item.size), added, INODE_PREALLOC);
 }
 
 async function setAside(at: Place, inode: bigint, start: bigint, end: bigint): Promise<bigint> {
@@ -437,8 +437,9 @@ async function storeCompressed(
 }
 
 /** Length, bytes in extents and times after a change of content. */
-export async function noteWrite(at: Place, inode: bigint, size: bigint, added: bigint): Promise<void> {
+export async function noteWrite(at: Place, inode: bigint, size: bigint, added: bigint, flags = 0): Promise<void> {
   await editInode(at, inode, (item) => {
+    item.flags |= BigInt(flags);
     item.size = size;
     item.nbytes = BigInt.asUintN(64, item.nbytes + added);
     setTime(item.mtime, at.now);

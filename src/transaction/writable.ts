@@ -33,7 +33,7 @@ export async function openWritableVolume(
 export class WritableVolume implements AsyncDisposable {
   #volume: Volume;
   #space: Space | undefined;
-  #isBusy = false;
+  #running: Transaction | undefined;
   #failure: unknown;
 
   constructor(volume: Volume) {
@@ -52,44 +52,57 @@ export class WritableVolume implements AsyncDisposable {
    * is on the devices.
    */
   async transaction<T>(change: (tx: Transaction) => Promise<T>): Promise<T> {
-    if (this.#isBusy) throw new BtrfsError("busy", "Cannot begin transaction: another one is running");
+    const tx = await this.begin();
+    let result: T;
+    try {
+      result = await change(tx);
+    } catch (error) {
+      this.abandon(tx);
+      throw error;
+    }
+    await this.commit(tx);
+    return result;
+  }
+
+  /**
+   * Begins a transaction that the caller ends, by `commit` or `abandon`.
+   *
+   * @throws {BtrfsError} as `transaction`.
+   */
+  async begin(): Promise<Transaction> {
+    if (this.#running !== undefined) throw new BtrfsError("busy", "Cannot begin transaction: another one is running");
     if (this.#failure !== undefined) {
       throw new BtrfsError("io", "Cannot begin transaction: the last one failed while it was made durable", {
         cause: this.#failure,
       });
     }
-    this.#isBusy = true;
-    try {
-      return await this.#run(change);
-    } finally {
-      this.#isBusy = false;
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#volume.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #run<T>(change: (tx: Transaction) => Promise<T>): Promise<T> {
     this.#space ??= this.#newSpace();
     const tx = new Transaction(this.#volume, this.#space);
-    const writer = new Writer(tx);
-    let result: T;
+    this.#running = tx;
     try {
       await tx.open();
-      result = await change(tx);
-      if (tx.dirtyBytes === 0 && tx.refs.size === 0) return result;
-      await settle(tx);
-      await writer.writeBlocks();
     } catch (error) {
-      // What was handed out is forgotten; the last commit has it free.
-      this.#space = undefined;
+      this.abandon(tx);
       throw error;
     }
+    return tx;
+  }
+
+  /** Makes a transaction durable. It is over then, also where this throws: the filesystem is as it was before. */
+  async commit(tx: Transaction): Promise<void> {
+    this.#demand(tx);
+    const writer = new Writer(tx);
+    try {
+      if (tx.dirtyBytes > 0 || tx.refs.size > 0) {
+        await settle(tx);
+        await writer.writeBlocks();
+      }
+    } catch (error) {
+      this.abandon(tx);
+      throw error;
+    }
+    this.#running = undefined;
+    if (tx.dirtyBytes === 0) return;
     try {
       const targets = await writer.prepareSuperblock();
       await writer.flush();
@@ -100,7 +113,25 @@ export class WritableVolume implements AsyncDisposable {
     }
     tx.space.committed();
     this.#volume = await this.#volume.after(tx.superblock, tx.space.chunks, tx.nodes.dirty.values());
-    return result;
+  }
+
+  /** Forgets what a transaction did. What it handed out is free, as the last commit has it. */
+  abandon(tx: Transaction): void {
+    this.#demand(tx);
+    this.#running = undefined;
+    this.#space = undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#volume.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #demand(tx: Transaction): void {
+    if (this.#running !== tx) throw new TypeError("Cannot end transaction: it is over");
   }
 
   #newSpace(): Space {
