@@ -52,6 +52,10 @@ const encoded = (at: string, data: Uint8Array, length: number) =>
   ]);
 
 describeKernel("hostile streams", () => {
+  describe.each([false, true])("on two threads: %s", attacks);
+});
+
+function attacks(isShared: boolean): void {
   let filesystem: TestFilesystem;
   let outside: string;
   let destination: string;
@@ -75,7 +79,9 @@ describeKernel("hostile streams", () => {
   ): Promise<{ error: BtrfsError | undefined; at: string }> {
     const name = `attack-${++count}`;
     const before = await treeOf(outside, { inodes: true });
-    const error = await liveReceive(stream(2, subvol(name), ...commands, END), destination, options).then(
+    const threads = { threads: isShared ? 2 : 1, commandsBeforeThread: 0 } as const;
+    const input = stream(2, subvol(name), ...commands, END);
+    const error = await liveReceive(input, destination, { ...threads, ...options }).then(
       () => undefined,
       (failure: unknown) => failure,
     );
@@ -212,4 +218,4 @@ describeKernel("hostile streams", () => {
       expect(findXattr(loadNative(), -100, at, MARK)).toBeDefined();
     });
   });
-});
+}

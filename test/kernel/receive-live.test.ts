@@ -25,6 +25,8 @@ const cases = profiles.flatMap((profile, index) =>
 );
 const SNAPSHOTS = ["s1", "s2", "s3", "s4", "s5", "s6"];
 
+const TWO_THREADS = { threads: 2, commandsBeforeThread: 0 } as const;
+
 const ROOT_MTIME = '"": mtime is';
 
 /** Place and field of a difference, without its values. */
@@ -60,7 +62,10 @@ describeKernel("receive into a mounted btrfs", () => {
       for (const [index, form] of forms.entries()) {
         const ours = join(target.directory, `ours-${index}`);
         await mkdir(ours);
-        for (const stream of await chain(source, form, `form-${index}`)) await liveReceive(stream, ours);
+        // On one thread and on two, by turns.
+        for (const [number, stream] of (await chain(source, form, `form-${index}`)).entries()) {
+          await liveReceive(stream, ours, number % 2 === 0 ? TWO_THREADS : { threads: 1 });
+        }
       }
       await target.unmount();
       await target.mount();

@@ -39,6 +39,7 @@ with --format jsonl one JSON object.`,
     fileattr: { long: "fileattr", brief: "apply inode flags, which btrfs receive leaves out" },
     fsync: { long: "fsync", brief: "flush each file before it is closed" },
     syncfs: { long: "syncfs", brief: "flush the filesystem before a subvolume counts as received" },
+    threads: { long: "threads", value: "N", brief: "1: do all on one thread (default: 2, where there are processors)" },
     cleanup: { long: "cleanup", brief: "delete the subvolumes in DEST that an interrupted receive has left" },
     progress: {
       long: "progress",
@@ -77,7 +78,8 @@ with --format jsonl one JSON object.`,
       }
       const mode = progressMode(options.progress ?? (quiet ? "" : undefined));
       using source = await openStream(options.file || "-", context.signal);
-      const wishes = { rootMount, fileattr, forceDecompress, fsync, syncfs };
+      const threads = options.threads === undefined ? undefined : parseCount(options.threads) < 2 ? 1 : 2;
+      const wishes = { rootMount, fileattr, forceDecompress, fsync, syncfs, threads } as const;
       const flags = { quiet, verbose, onlyFirstSegment: onlyOne, maxErrors, progress: mode };
       if (plain) {
         const plainWishes = { strict, inPlace, preserveSetid };

@@ -46,6 +46,11 @@ export class CloneSources {
     return this.#keep(key, openForReading(this.#native, { directory, name: nameOf(path) }));
   }
 
+  /** Closes the file at work. */
+  forget(): void {
+    this.#release();
+  }
+
   close(): void {
     this.#release();
     for (const { root, directories } of this.#subvolumes.values()) {

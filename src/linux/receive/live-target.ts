@@ -1,5 +1,7 @@
 import { constants } from "node:fs";
+import { availableParallelism } from "node:os";
 import { type Codecs, loadCodecs } from "#codec";
+import { hex } from "../../bytes/bytes.ts";
 import { displayName } from "../../bytes/display.ts";
 import { BtrfsError, KernelError } from "../../errors.ts";
 import { EncodedTally } from "../../receive/encoded-tally.ts";
@@ -18,9 +20,12 @@ import { flock, syncfs } from "../file.ts";
 import { getFilesystemInfo } from "../filesystem.ts";
 import { loadNative, type Native } from "../native.ts";
 import { close, openat } from "../open.ts";
+import { ReceiveThread } from "../receive-thread.ts";
 import { createSnapshot, createSubvolume, deleteSubvolume, setReadOnly, setReceivedSubvolume } from "../subvolume.ts";
 import { hasMark, openSubvolume, removeMark, setMark, temporaryName } from "./mark.ts";
 import { MountView } from "./mount.ts";
+import { SharedWork } from "./shared-work.ts";
+import type { ThreadSubvolume } from "./thread-messages.ts";
 import { type ApplyOptions, SubvolumeWriter } from "./writer.ts";
 
 export interface LiveTargetOptions extends Partial<ApplyOptions> {
@@ -28,13 +33,18 @@ export interface LiveTargetOptions extends Partial<ApplyOptions> {
   readonly rootMount?: string | undefined;
   /** Flush the filesystem before a subvolume counts as received. */
   readonly syncfs?: boolean | undefined;
+  /** 1 keeps to the calling thread; 2 unless given, where the host has as many processors. */
+  readonly threads?: 1 | 2 | undefined;
+  /** Commands before the other thread is started: short streams end sooner. 500 unless given; with 0 it is waited for. */
+  readonly commandsBeforeThread?: number | undefined;
 }
 
 interface OpenSubvolume {
   readonly start: SubvolumeStart;
   readonly root: number;
   readonly writer: SubvolumeWriter;
-  readonly report: Report;
+  readonly subvolume: ThreadSubvolume;
+  shared: SharedWork | undefined;
 }
 
 /**
@@ -56,13 +66,20 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   readonly #mount: MountView;
   readonly #options: LiveTargetOptions;
   readonly #sectorSize: number;
+  readonly #threads: number;
+  readonly #commandsBeforeThread: number;
   #codecs: Codecs | undefined;
   #open: OpenSubvolume | undefined;
+  #report: Report = () => {};
+  #thread: ReceiveThread | undefined;
+  #commands = 0;
 
   private constructor(native: Native, directory: number, options: LiveTargetOptions) {
     this.#native = native;
     this.#directory = directory;
     this.#options = options;
+    this.#threads = options.threads ?? Math.min(2, availableParallelism());
+    this.#commandsBeforeThread = options.commandsBeforeThread ?? 500;
     this.#sectorSize = getFilesystemInfo(native, directory).sectorSize;
     this.#mount = MountView.of(native, directory, options.rootMount);
   }
@@ -84,29 +101,41 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   async begin(start: SubvolumeStart, report: Report): Promise<void> {
     this.#codecs ??= await loadCodecs();
     const root = this.#make(start);
+    const options = {
+      fileattr: this.#options.fileattr ?? false,
+      forceDecompress: this.#options.forceDecompress ?? false,
+      fsync: this.#options.fsync ?? false,
+    };
+    const { uuid } = start;
+    const common = { root, sectorSize: this.#sectorSize, options };
     const writer = new SubvolumeWriter({
+      ...common,
       native: this.#native,
-      root,
-      uuid: start.uuid,
+      uuid,
       mount: this.#mount,
       codecs: this.#codecs,
       encoded: this.encoded,
-      sectorSize: this.#sectorSize,
-      options: {
-        fileattr: this.#options.fileattr ?? false,
-        forceDecompress: this.#options.forceDecompress ?? false,
-        fsync: this.#options.fsync ?? false,
-      },
     });
-    this.#open = { start, root, writer, report };
+    const mount = { root: this.#mount.root, path: hex(this.#mount.path) };
+    this.#open = { start, root, writer, subvolume: { ...common, uuid: hex(uuid), mount }, shared: undefined };
+    this.#report = report;
+    if (this.#commandsBeforeThread === 0 && this.#threads > 1) {
+      this.#share();
+      await this.#thread!.started();
+    } else if (this.#thread !== undefined) this.#share();
   }
 
   apply(batch: CommandBatch, first: number, last: number): void | Promise<void> {
-    const { writer, report } = this.#open!;
-    return writer.apply(batch, first, last, report);
+    const { writer, shared } = this.#open!;
+    if (shared !== undefined) return shared.apply(batch, first, last);
+    this.#commands += last - first;
+    if (this.#commands > this.#commandsBeforeThread && this.#threads > 1) this.#share();
+    return writer.apply(batch, first, last, this.#report);
   }
 
-  async drain(): Promise<void> {}
+  async drain(): Promise<void> {
+    await this.#open?.shared?.end();
+  }
 
   async complete(): Promise<void> {
     const { start, root, writer } = this.#open!;
@@ -123,16 +152,19 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     if (open === undefined) return undefined;
     const name = displayName(open.start.name);
     const place = `${pathOf(this.#native, this.#directory) ?? "."}/${name}`;
+    this.#report = () => {};
     try {
+      await open.shared?.end();
       open.writer.close();
     } catch {
-      // What it could not flush is lost with the rest.
+      // What could not be flushed is lost with the rest.
     }
     this.#end();
     return { place };
   }
 
   [Symbol.dispose](): void {
+    void this.#thread?.close();
     this.#mount.close();
     close(this.#native, this.#directory);
   }
@@ -142,6 +174,13 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     this.withoutFlags += this.#open!.writer.withoutFlags;
     close(this.#native, this.#open!.root);
     this.#open = undefined;
+  }
+
+  /** From here on another thread has a part in the subvolume, as soon as it has started. */
+  #share(): void {
+    this.#thread ??= new ReceiveThread((error) => this.#report(error));
+    const { writer, subvolume } = this.#open!;
+    this.#open!.shared = new SharedWork(writer, this.#thread, subvolume, (error) => this.#report(error));
   }
 
   /** A subvolume that bears the mark, under its name; its open root. */

@@ -30,14 +30,20 @@ const MAX_STEP_BYTES = 4000;
  */
 export class MountView {
   readonly #native: Native;
-  readonly #root: number;
+  /** Descriptor of the mount's root. */
+  readonly root: number;
   /** Path of the mount's root from the top-level subvolume. */
-  readonly #rootPath: Uint8Array;
+  readonly path: Uint8Array;
 
-  private constructor(native: Native, root: number, rootPath: Uint8Array) {
+  private constructor(native: Native, root: number, path: Uint8Array) {
     this.#native = native;
-    this.#root = root;
-    this.#rootPath = rootPath;
+    this.root = root;
+    this.path = path;
+  }
+
+  /** The view that another thread has, by what it knows; the descriptor stays that thread's to close. */
+  static borrow(native: Native, root: number, path: Uint8Array): MountView {
+    return new MountView(native, root, path);
   }
 
   /**
@@ -69,21 +75,21 @@ export class MountView {
   }
 
   close(): void {
-    close(this.#native, this.#root);
+    close(this.#native, this.root);
   }
 
   #idsOf(uuid: Uint8Array, type: typeof UUID_RECEIVED_SUBVOL | typeof UUID_SUBVOL): bigint[] {
     const key = uuidKey(uuid, type);
     const ids: bigint[] = [];
-    for (const item of searchTree(this.#native, this.#root, { tree: UUID_TREE_OBJECTID, min: key, max: key })) {
+    for (const item of searchTree(this.#native, this.root, { tree: UUID_TREE_OBJECTID, min: key, max: key })) {
       ids.push(...decodeSubvolumeIds(viewOf(item.data)));
     }
     return ids;
   }
 
   #openById(id: bigint): number | undefined {
-    const path = subvolumePath(this.#native, this.#root, id);
-    const below = path === undefined ? undefined : pathBelow(this.#rootPath, path);
+    const path = subvolumePath(this.#native, this.root, id);
+    const below = path === undefined ? undefined : pathBelow(this.path, path);
     if (below === undefined) return undefined;
     const fd = this.#openPath(below);
     if (fd === undefined) return undefined;
@@ -95,7 +101,7 @@ export class MountView {
   }
 
   #openPath(path: Uint8Array): number | undefined {
-    let at = openat(this.#native, this.#root, ".", DIRECTORY);
+    let at = openat(this.#native, this.root, ".", DIRECTORY);
     for (let rest = path; rest.byteLength > 0; ) {
       const cut = rest.byteLength > MAX_STEP_BYTES ? rest.lastIndexOf(SLASH[0]!, MAX_STEP_BYTES) : -1;
       const step = cut < 0 ? rest : rest.subarray(0, cut);

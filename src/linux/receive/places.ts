@@ -105,6 +105,13 @@ export class Places {
     }
   }
 
+  /** Closes the current object and all directories: what is known of them may not be true any more. */
+  forget(): void {
+    this.release();
+    this.directories.clear();
+    this.directories.root.isPlain = undefined;
+  }
+
   close(): void {
     try {
       this.release();

@@ -3,7 +3,7 @@ import type { Codecs } from "../../codec/codec.ts";
 import { BtrfsError, KernelError } from "../../errors.ts";
 import { CommandError } from "../../receive/command-error.ts";
 import type { EncodedTally } from "../../receive/encoded-tally.ts";
-import type { Report } from "../../receive/target.ts";
+import { pathAt } from "../../receive/schedule.ts";
 import { ATTRIBUTES, type AttributeField } from "../../stream/attributes.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import { COMMANDS, type CommandName, commandName } from "../../stream/commands.ts";
@@ -20,6 +20,7 @@ import { setFileAttributes } from "./file-attributes.ts";
 import { MARK } from "./mark.ts";
 import type { MountView } from "./mount.ts";
 import { type CurrentObject, openForReading, Places } from "./places.ts";
+import type { ThreadShare } from "./thread-messages.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
 
@@ -68,6 +69,7 @@ export class SubvolumeWriter {
   readonly #places: Places;
   readonly #sources: CloneSources;
   readonly #data: DataWriter;
+  readonly #encoded: EncodedTally;
   readonly #owner = { uid: process.geteuid!(), gid: process.getegid!() };
   readonly #umask = process.umask();
   readonly #handlers: (Handler | undefined)[] = [];
@@ -75,6 +77,7 @@ export class SubvolumeWriter {
   constructor({ native, root, uuid, mount, codecs, encoded, sectorSize, options }: SubvolumeWriterParts) {
     this.#native = native;
     this.#options = options;
+    this.#encoded = encoded;
     this.#places = new Places(native, root, options.fsync);
     this.#sources = new CloneSources(native, mount, { uuid, places: this.#places });
     this.#data = new DataWriter({ native, codecs, encoded, sectorSize, forceDecompress: options.forceDecompress });
@@ -83,19 +86,47 @@ export class SubvolumeWriter {
     }
   }
 
-  async apply(batch: CommandBatch, first: number, last: number, report: Report): Promise<void> {
+  /** @param report Hears of each command that failed, by its place in the batch too. */
+  async apply(
+    batch: CommandBatch,
+    first: number,
+    last: number,
+    report: (error: unknown, i: number) => void,
+  ): Promise<void> {
     for (let i = first; i < last; i++) {
       try {
-        const fused = this.#createInPlace(batch, i, last);
-        if (fused) i++;
+        if (this.createInPlace(batch, i, last)) i++;
         else {
           const done = this.#handlers[batch.type(i)]!(batch, i, pathAt(batch, i, PATH));
           if (done !== undefined) await done;
         }
       } catch (error) {
-        report(CommandError.of(batch, i, error));
+        report(CommandError.of(batch, i, error), i);
       }
     }
+  }
+
+  /** Adds what another thread has done for the same subvolume. */
+  addShare({ carried, decoded, withoutData }: ThreadShare): void {
+    this.#encoded.carried += carried;
+    for (const [reason, count] of decoded) this.#encoded.decode(reason, count);
+    this.withoutData += withoutData;
+  }
+
+  /** Closes the object at work. */
+  release(): void {
+    this.#places.release();
+  }
+
+  /** Closes the object at work if it has this path. */
+  releaseAt(path: string): void {
+    if (this.#places.current(path) !== undefined) this.#places.release();
+  }
+
+  /** Closes the object at work and all directories. */
+  forget(): void {
+    this.#sources.forget();
+    this.#places.forget();
   }
 
   /** Closes all that is open. @throws what a delayed write has left behind. */
@@ -180,7 +211,7 @@ export class SubvolumeWriter {
    * Senders make everything under a temporary name and rename it at once. Made under its own name, it is the same for
    * half of the work, where nothing has that name and its directory hands nothing down. False where both have to be done.
    */
-  #createInPlace(batch: CommandBatch, i: number, last: number): boolean {
+  createInPlace(batch: CommandBatch, i: number, last: number): boolean {
     if (!isCreation(batch.type(i)) || i + 1 >= last || batch.type(i + 1) !== COMMANDS.rename.number) return false;
     const path = pathAt(batch, i, PATH);
     if (pathAt(batch, i + 1, PATH) !== path) return false;
@@ -321,14 +352,6 @@ export class SubvolumeWriter {
     const { directory, name } = this.#places.at(path);
     action(directory.fd, name);
   }
-}
-
-/** A path of command `i`: each character is one byte. */
-function pathAt(batch: CommandBatch, i: number, attribute: number): string {
-  const slot = batch.find(i, attribute);
-  const start = batch.valueAt(slot);
-  const { buffer, byteOffset } = batch.bytes;
-  return Buffer.from(buffer, byteOffset + start, batch.valueLength(slot)).toString("latin1");
 }
 
 function isCreation(type: number): boolean {
