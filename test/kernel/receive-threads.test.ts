@@ -1,0 +1,171 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { concatBytes, toBytes } from "../../src/bytes/bytes.ts";
+import { type SegmentStart, type StreamItem, StreamWriter } from "../../src/stream/index.ts";
+import { TestFilesystem } from "./support/filesystem.ts";
+import { describeKernel } from "./support/host.ts";
+import { Random } from "./support/random.ts";
+import { liveReceive } from "./support/receive.ts";
+import { treeDifferences, treeOf } from "./support/tree.ts";
+
+// Streams of random commands in which new, old, renamed, linked, replaced and cloned files and moved directories come close
+// together, as no kernel would send them: on two threads everything is as on one.
+
+const seeds = Array.from({ length: Number(process.env.BTRKIT_SEEDS ?? 3) }, (_, index) => index + 1);
+const uuid = new Uint8Array(16).fill(7);
+
+/** Puts commands together; every object ends with times of its own, as the rest is the time of the receive. */
+class Story {
+  readonly items: StreamItem[] = [{ name: "segment", version: 2 } satisfies SegmentStart];
+  readonly #random: Random;
+  readonly #dirs = [""];
+  readonly #files: string[] = [];
+  #count = 0;
+
+  constructor(seed: number, steps: number) {
+    this.#random = new Random(seed);
+    this.items.push({ name: "subvol", path: toBytes("story"), uuid, ctransid: 1n });
+    for (let step = 0; step < steps; step++) this.#step();
+    for (const dir of [...this.#dirs].reverse()) this.#times(dir);
+    this.items.push({ name: "end" });
+  }
+
+  #step(): void {
+    const [file, other] = [this.#file(), this.#file()];
+    const kind = this.#random.weighted({
+      make: 35,
+      dir: 10,
+      write: 20,
+      replace: 8,
+      move: 6,
+      remove: 4,
+      link: 4,
+      moveDir: 4,
+      clone: 6,
+    });
+    if (kind === "make") this.#files.push(this.#make(this.#name()));
+    else if (kind === "dir") this.#makeDirectory();
+    else if (file === undefined || other === undefined) return;
+    else if (kind === "write") this.#overwrite(file);
+    else if (kind === "replace") this.#make(file);
+    else if (kind === "move") this.#move(file, this.#name());
+    else if (kind === "remove") this.#remove(file);
+    else if (kind === "link") this.#link(file);
+    else if (kind === "moveDir") this.#moveDirectory();
+    else if (file !== other) this.#clone(file, other);
+  }
+
+  #make(path: string): string {
+    this.#add("mkfile", "made", { ino: 1n });
+    this.#add("rename", "made", { pathTo: toBytes(path) });
+    for (let at = 0, count = this.#random.between(0, 3); count > 0; count--) {
+      const length = this.#random.pick([1, 700, 3000, 120_000]);
+      this.#write(path, at, length);
+      at += length;
+    }
+    this.#add("chown", path, { uid: BigInt(this.#random.pick([0, 1000])), gid: 0n });
+    this.#add("chmod", path, { mode: BigInt(this.#random.pick([0o644, 0o4755, 0o600])) });
+    this.#times(path);
+    return path;
+  }
+
+  #makeDirectory(): void {
+    const path = this.#name();
+    this.#add("mkdir", "made", { ino: 1n });
+    this.#add("rename", "made", { pathTo: toBytes(path) });
+    this.#add("chmod", path, { mode: BigInt(this.#random.pick([0o755, 0o2755])) });
+    this.#times(path);
+    this.#dirs.push(path);
+  }
+
+  #overwrite(path: string): void {
+    if (this.#random.chance(30)) this.#add("truncate", path, { size: BigInt(this.#random.between(0, 8000)) });
+    this.#write(path, this.#random.between(0, 5000), this.#random.between(1, 9000));
+    this.#times(path);
+  }
+
+  #move(from: string, to: string): void {
+    this.#add("rename", from, { pathTo: toBytes(to) });
+    this.#files[this.#files.indexOf(from)] = to;
+  }
+
+  #remove(path: string): void {
+    this.#add("unlink", path, {});
+    this.#files.splice(this.#files.indexOf(path), 1);
+  }
+
+  #link(existing: string): void {
+    const path = this.#name();
+    this.#add("link", path, { pathLink: toBytes(existing) });
+    this.#files.push(path);
+  }
+
+  #moveDirectory(): void {
+    if (this.#dirs.length < 3) return;
+    const from = this.#dirs[this.#random.between(1, this.#dirs.length - 1)]!;
+    const to = `moved-${this.#count++}`;
+    this.#add("rename", from, { pathTo: toBytes(to) });
+    const moved = (path: string): string =>
+      path === from || path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
+    for (const list of [this.#dirs, this.#files]) list.splice(0, list.length, ...list.map(moved));
+  }
+
+  #clone(from: string, to: string): void {
+    this.#write(from, 0, 8192);
+    this.#add("truncate", from, { size: 8192n });
+    const source = { cloneUuid: uuid, cloneCtransid: 1n, clonePath: toBytes(from), cloneOffset: 0n };
+    // Onto a sector boundary inside of, or at the end of what is there.
+    this.#add("truncate", to, { size: 8192n });
+    this.#add("clone", to, { fileOffset: 0n, cloneLen: 8192n, ...source });
+    this.#times(to);
+    this.#times(from);
+  }
+
+  #write(path: string, at: number, length: number): void {
+    const data = new Uint8Array(length).fill(65 + (this.#count++ % 26));
+    this.#add("write", path, { fileOffset: BigInt(at), data });
+  }
+
+  #times(path: string): void {
+    const at = { seconds: BigInt(this.#random.between(0, 1_000_000_000)), nanoseconds: 0 };
+    this.#add("utimes", path, { atime: at, mtime: at, ctime: at, otime: at });
+  }
+
+  #name(): string {
+    const dir = this.#random.pick(this.#dirs);
+    return `${dir === "" ? "" : `${dir}/`}name-${this.#count++}`;
+  }
+
+  #file(): string | undefined {
+    return this.#files.length === 0 ? undefined : this.#random.pick(this.#files);
+  }
+
+  #add(name: string, path: string, fields: object): void {
+    this.items.push({ name, path: toBytes(path), ...fields } as unknown as StreamItem);
+  }
+}
+
+async function bytesOf(items: readonly StreamItem[]): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const writer = new StreamWriter({ write: (chunk) => void chunks.push(chunk.slice()) }, { version: 2 });
+  for (const item of items) writer.write(item);
+  await writer.flush();
+  return concatBytes(chunks);
+}
+
+describeKernel("a receive on two threads", () => {
+  test.each(seeds)("is that on one, seed %i", async (seed) => {
+    await using filesystem = await TestFilesystem.make();
+    const stream = await bytesOf(new Story(seed, 300).items);
+    const trees = [];
+    for (const threads of [1, 2] as const) {
+      const directory = join(filesystem.directory, `threads-${threads}`);
+      await mkdir(directory);
+      await liveReceive(stream, directory, { threads, commandsBeforeThread: 0 });
+      trees.push(await treeOf(join(directory, "story"), { holes: true }));
+    }
+    expect(trees[0]!.length).toBeGreaterThan(100);
+    expect(treeDifferences(trees[1]!, trees[0]!)).toEqual([]);
+  });
+});
