@@ -4,7 +4,7 @@ import { makeWorkDirectory, removeWorkDirectory } from "./cleanup.ts";
 import { makeSparse } from "./filesystem.ts";
 import { run } from "./run.ts";
 
-/** A filesystem of its own that is no btrfs. `await using` takes it away. */
+/** A filesystem of its own, of any kind. `await using` takes it away. */
 export class PlainFilesystem implements AsyncDisposable {
   readonly directory: string;
   readonly #work: string;
@@ -14,7 +14,7 @@ export class PlainFilesystem implements AsyncDisposable {
     this.directory = join(work, "plain");
   }
 
-  static async make(kind: "tmpfs" | "ext4", sizeMiB = 512): Promise<PlainFilesystem> {
+  static async make(kind: "tmpfs" | "ext4" | "btrfs", sizeMiB = 512): Promise<PlainFilesystem> {
     const filesystem = new PlainFilesystem(makeWorkDirectory());
     const { directory } = filesystem;
     try {
@@ -24,7 +24,8 @@ export class PlainFilesystem implements AsyncDisposable {
         const image = join(filesystem.#work, "image");
         makeSparse(image, sizeMiB << 20);
         // Inodes of 1 KiB hold the attributes of histories.
-        await run("mkfs.ext4", ["-q", "-F", "-I", "1024", image]);
+        if (kind === "ext4") await run("mkfs.ext4", ["-q", "-F", "-I", "1024", image]);
+        else await run("mkfs.btrfs", ["-q", image]);
         await run("mount", ["-o", "loop", image, directory]);
       }
       await run("chmod", ["0755", filesystem.#work]);
@@ -34,6 +35,11 @@ export class PlainFilesystem implements AsyncDisposable {
       removeWorkDirectory(filesystem.#work);
       throw error;
     }
+  }
+
+  /** Gives a tmpfs another size. */
+  async resize(sizeMiB: number): Promise<void> {
+    await run("mount", ["-o", `remount,size=${sizeMiB}m`, this.directory]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
