@@ -1,0 +1,305 @@
+/** What happens to a subvolume, `.` being it: before its first snapshot, and between that and the second one. */
+export interface ScenarioScript {
+  /** Number in the `btrfs` group of fstests of the test whose scenario this is like. */
+  readonly like: number;
+  readonly title: string;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** Functions that the scripts use, besides the variable `BIG`: bytes that an extended attribute may have. `fill FILE OFFSET LENGTH BYTE`, `clone FROM AT TO AT LENGTH`. */
+export const FUNCTIONS = `
+fill() { python3 -c 'import os,sys
+f,at,n,b=sys.argv[1],int(sys.argv[2]),int(sys.argv[3]),sys.argv[4]
+fd=os.open(f,os.O_RDWR|os.O_CREAT,0o644); os.pwrite(fd,b.encode()*n,at); os.fsync(fd)' "$@"; }
+clone() { python3 -c 'import fcntl,os,struct,sys
+a,x,b,y,n=sys.argv[1],int(sys.argv[2]),sys.argv[3],int(sys.argv[4]),int(sys.argv[5])
+s=os.open(a,os.O_RDONLY); d=os.open(b,os.O_RDWR|os.O_CREAT,0o644)
+fcntl.ioctl(d,0x4020940d,struct.pack("qQQQ",s,x,n,y))' "$@"; }
+`;
+
+export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
+  {
+    like: 16,
+    title: "a hole is punched",
+    before: "fill f 0 131072 a; fill g 0 262144 b",
+    after: "fallocate -p -o 4096 -l 16384 f; fallocate -p -o 131072 -l 131072 g",
+  },
+  {
+    like: 19,
+    title: "directories and files are moved around",
+    before: "mkdir -p a/b/c; touch a/b/c/x a/y",
+    after: "mkdir n; mv a/b n/b; mv a/y n/b/c/y; mv a n/a; touch n/a/z",
+  },
+  {
+    like: 25,
+    title: "clones are aligned to blocks",
+    before: "fill f 0 22528 a; fill g 0 4096 b",
+    after: "clone f 0 g 16384 20480; cp --reflink=always f h; fill f 4096 100 c",
+  },
+  {
+    like: 30,
+    title: "a deep path is turned around",
+    before: "mkdir -p a/b/c/d/e; touch a/b/c/d/e/f",
+    after: "mv a/b/c/d/e x; mv a/b/c/d x/d; mv a/b/c x/d/c; mv a/b x/d/c/b; mv a x/d/c/b/a; mv x e",
+  },
+  {
+    like: 34,
+    title: "what is no hole in front of a shared leaf",
+    before: "fill f 0 4096 a; fill f 65536 4096 b; for i in $(seq 200); do touch l$i; done",
+    after: "fill f 131072 4096 c; fill f 20480 4096 d",
+  },
+  {
+    like: 38,
+    title: "a compressed extent is used from its middle on",
+    before: "fill f 0 131072 a; fill f 131072 131072 b",
+    after: "fill f 40960 8192 c; clone f 65536 g 0 65536",
+  },
+  {
+    like: 39,
+    title: "the child of a directory with a higher number, both renamed",
+    before: "mkdir -p b a; touch b/f; mv b a/b",
+    after: "mv a/b a/b2; mv a a2",
+  },
+  {
+    like: 40,
+    title: "hard links in a directory that goes",
+    before: "mkdir d; touch d/a; for i in $(seq 20); do ln d/a d/l$i; done; ln d/a keep",
+    after: "rm -r d",
+  },
+  {
+    like: 43,
+    title: "a directory is removed when it has become empty",
+    before: "mkdir -p a/b; touch a/b/f; mkdir c; mv a/b c/b2; mkdir a/b",
+    after: "mv c/b2/f f; rm -r c a; mkdir c",
+  },
+  {
+    like: 44,
+    title: "attributes of a directory whose move waits",
+    before: "mkdir -p a/b/c/d; mkdir e",
+    after: "mv a/b/c/d e/d2; mv a/b/c e/d2/c2; chmod 700 e/d2/c2 e/d2; chown 1:2 e/d2/c2; mv e a/b/e",
+  },
+  {
+    like: 45,
+    title: "loops of paths with moves that wait",
+    before: "mkdir -p a/b/c/d x/y/z/w; touch a/b/c/d/f x/y/z/w/g",
+    after: "mv a/b/c x/y/z/w/c; mv x/y/z a/b/z; mv a/b x2; mv x/y x2/z/y; mv x2 x/a2",
+  },
+  {
+    like: 46,
+    title: "data that did not change beside a hole",
+    before: "truncate -s 1M f; fill f 524288 4096 a",
+    after: "fill f 528384 4096 b; truncate -s 2M f",
+  },
+  {
+    like: 50,
+    title: "names in extended references only",
+    before: "touch f; for i in $(seq 400); do ln f $(printf '%0200d' $i); done; rm f",
+    after: "rm $(printf '%0200d' 7) $(printf '%0200d' 399); ln $(printf '%0200d' 8) new",
+  },
+  {
+    like: 51,
+    title: "long paths",
+    before: "n=$(printf '%0250d' 1); mkdir -p $n/$n/$n/$n/$n; touch $n/$n/$n/$n/$n/$n",
+    after: "n=$(printf '%0250d' 1); m=$(printf '%0250d' 2); mv $n/$n $n/$m; mv $n $m; touch $m/$m/$n/new",
+  },
+  {
+    like: 53,
+    title: "large extended attributes",
+    before: 'touch f; setfattr -n user.big -v $(printf "%0*d" $BIG 1) f',
+    after: 'setfattr -n user.big -v $(printf "%0*d" $BIG 2) f; setfattr -n user.new -v $(printf "%0*d" $BIG 3) f',
+  },
+  {
+    like: 77,
+    title: "a directory moves below one that takes its name",
+    before: "mkdir x; touch x/f",
+    after: "mkdir n; mv x n/y; mv n x",
+  },
+  {
+    like: 83,
+    title: "a directory takes the name of one that has to move first",
+    before: "mkdir -p a/b/c d; touch a/b/c/f",
+    after: "mv a/b/c d/c2; mv a/b d/c2/b2; mv d a/b",
+  },
+  {
+    like: 84,
+    title: "the same path, with the directories at the top swapped",
+    before: "mkdir -p a/p b/p; touch a/p/1 b/p/2",
+    after: "mv a t; mv b a; mv t b; mv a/p a/q; mv b/p a/p; mv a/q b/p",
+  },
+  {
+    like: 92,
+    title: "names given to others while ancestors are turned around",
+    before: "mkdir -p t/dir1/p1 t/dir2; touch t/dir1/p1/q",
+    after: "mv t/dir1/p1 t/p1; mv t/dir1 t/p1/dir2; mv t/dir2 t/dir1; mv t/p1 t/dir1/p1; mv t/dir1/p1/dir2 t/dir2",
+  },
+  {
+    like: 94,
+    title: "a range with data offsets inside is cloned from compressed extents",
+    before: "fill f 0 131072 a; fill f 131072 131072 b; sync; fill f 98304 65536 c",
+    after: "clone f 65536 g 0 131072; clone f 0 h 4096 262144",
+  },
+  {
+    like: 97,
+    title: "an extent is cloned to lower offsets of its file",
+    before: "fill f 262144 131072 a",
+    after: "clone f 262144 f 131072 131072; clone f 262144 f 0 65536",
+  },
+  {
+    like: 108,
+    title: "reflinked files",
+    before: "fill f 0 196608 a; cp --reflink=always f g; cp --reflink=always g h",
+    after: "cp --reflink=always f i; fill g 65536 4096 b; rm h; clone g 0 j 8192 131072",
+  },
+  {
+    like: 117,
+    title: "a clone source below several directories",
+    before: "mkdir -p a/b/c; fill a/b/c/f 0 65536 a",
+    after: "cp --reflink=always a/b/c/f g; mv a/b d; cp --reflink=always d/c/f a/h",
+  },
+  {
+    like: 127,
+    title: "entries are switched in a hierarchy that changes",
+    before: "mkdir -p d/a d/b; touch d/a/1 d/b/2 d/3",
+    after: "mv d/a d/t; mv d/b d/a; mv d/t d/b; mv d/a/2 d/b/2x; mv d/b/1 d/a/1x; mv d/3 d/b/1; mv d e",
+  },
+  {
+    like: 129,
+    title: "no directory is removed too early",
+    before: "mkdir -p a/b a/c; touch a/b/1 a/c/2 a/3",
+    after: "mkdir n; mv a/b n/b; mv a/c/2 n/b/2; mv n/b/1 n/1; rm -r a; mv n/b a",
+  },
+  {
+    like: 134,
+    title: "a directory moves out of one that is removed, and comes back under a new one",
+    before: "mkdir -p p/d; touch p/d/f",
+    after: "mv p/d d; rmdir p; mkdir p; mv d p/d2",
+  },
+  {
+    like: 137,
+    title: "holes in both snapshots",
+    before: "truncate -s 3M f; fill f 1048576 65536 a; fill g 0 4096 a; truncate -s 1M g",
+    after: "fill f 2097152 65536 b; truncate -s 4M f; fill g 524288 4096 b",
+  },
+  {
+    like: 144,
+    title: "an inode is renamed and linked, another one takes its name",
+    before: "mkdir a b; touch a/f a/g",
+    after: "mv a/f b/f2; ln b/f2 a/l; mv a/g a/f",
+  },
+  {
+    like: 145,
+    title: "a file takes the name of the directory that it was in",
+    before: "mkdir -p a/b; touch a/b/f",
+    after: "mv a/b/f t; mv a/b c; mv t a/b; mv a/b t; rmdir a; mv t a",
+  },
+  {
+    like: 147,
+    title: "a file takes a moved directory's name, and gets a link inside of it",
+    before: "mkdir d; touch f",
+    after: "mv d e; mv f d; ln d e/l",
+  },
+  {
+    like: 155,
+    title: "one link of several gets the path of another inode",
+    before: "mkdir d; touch d/a; ln d/a d/b; ln d/a c; touch x",
+    after: "mv x y; mv c x; mv d/b c; mv y d/b",
+  },
+  {
+    like: 169,
+    title: "a hole is punched into what was preallocated behind the end",
+    before: "fill f 0 65536 a; fallocate -n -o 65536 -l 1048576 f",
+    after: "fallocate -p -o 131072 -l 262144 f; fill f 65536 4096 b",
+  },
+  {
+    like: 178,
+    title: "several directories are turned around in both directions",
+    before: "mkdir -p a/b/c d/e/f; touch a/1 d/2",
+    after: "mv a/b/c d/e/f/c; mv d/e/f a/b/f; mv d/e a/b/f/e; mv a/b d/b; mv a d/b/a",
+  },
+  {
+    like: 189,
+    title: "the unaligned end of a file is not cloned into another's middle",
+    before: "fill f 0 70000 a; fill g 0 262144 b",
+    after: "cp --reflink=always f h; clone f 0 g 131072 65536; fill h 131072 4096 c",
+  },
+  {
+    like: 200,
+    title: "clones inside of one file",
+    before: "fill f 0 131072 a; clone f 0 f 524288 131072",
+    after: "clone f 0 f 262144 65536; clone f 524288 f 786432 131072",
+  },
+  {
+    like: 203,
+    title: "a file is cloned into itself, with a hole, and grows",
+    before: "fill f 0 65536 a; clone f 0 f 131072 65536",
+    after: "clone f 131072 f 327680 65536; fill f 458752 4096 b; clone f 458752 f 524288 4096",
+  },
+  {
+    like: 214,
+    title: "capabilities survive chown and chmod",
+    before: "touch f g; setcap cap_net_raw+p f; setcap cap_net_raw+p g",
+    after: "chown 1:1 f; setcap cap_net_raw+p f; chmod 700 g",
+  },
+  {
+    like: 222,
+    title: "an inode of two links is swapped with two directories",
+    before: "mkdir -p d/e; touch a; ln a b; touch d/e/x",
+    after: "mv a t; mv b u; mv d/e b; mv d a; mv t b/e; mv u a/d",
+  },
+  {
+    like: 229,
+    title: "parts of an extent are cloned into its own file, its middle is overwritten",
+    before: "fill f 0 131072 a; clone f 0 f 131072 65536; fill f 32768 16384 b",
+    after: "clone f 49152 f 262144 65536; fill f 147456 8192 c",
+  },
+  {
+    like: 241,
+    title: "a file takes a directory's name, and a link another's in it",
+    before: "mkdir -p a/b; touch f; touch a/b/g",
+    after: "mv a/b c; mv f a/b; ln a/b c/l; mv c/g a/g; mv a d; mv d/b a",
+  },
+  {
+    like: 272,
+    title: "a link does not meet what is there still",
+    before: "mkdir d; touch d/a d/b; ln d/a d/c",
+    after: "mv d/a e; mv d/b d/a; ln e d/b; rm d/c; ln d/a d/c",
+  },
+  {
+    like: 281,
+    title: "an extent is shared in part, with a size that is not aligned",
+    before: "fill f 0 131072 a; clone f 0 g 0 131072; truncate -s 100000 g",
+    after: "clone f 65536 h 0 65536; truncate -s 60000 h; fill g 100000 500 b",
+  },
+  {
+    like: 283,
+    title: "the best clone source is one of the whole extent",
+    before: "fill f 0 131072 a; clone f 4096 b 0 4096; clone f 0 c 0 131072",
+    after: "cp --reflink=always c d; rm f",
+  },
+  {
+    like: 303,
+    title: "one new extent in a sparse file",
+    before: "truncate -s 10M f; fill f 0 4096 a",
+    after: "fill f 5242880 4096 b",
+  },
+  {
+    like: 319,
+    title: "an unaligned last extent is cloned",
+    before: "fill f 0 100500 a",
+    after: "cp --reflink=always f g; fill h 0 300000 b; cp --reflink=always f h",
+  },
+  {
+    like: 322,
+    title: "an unaligned last extent is cloned to a file that shrank",
+    before: "fill f 0 100500 a; fill g 0 300000 b",
+    after: "truncate -s 0 g; clone f 0 g 0 0",
+  },
+  {
+    like: 338,
+    title: "directories with very many links go",
+    before:
+      "mkdir d e; touch f; for i in $(seq 300); do ln f d/$(printf '%0150d' $i); ln f e/$(printf '%0150d' $i); done",
+    after: "rm -r d e",
+  },
+];
