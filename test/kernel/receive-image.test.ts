@@ -73,9 +73,13 @@ describeKernel("receive into an image", () => {
           // The root's mtime is that of the receive, with the peer.
           expect(treeDifferences(received.slice(1), peer.slice(1))).toEqual([]);
           if (form.compressed === true) {
-            expect(await storedTree(join(directory, snapshot))).toEqual(
-              await storedTree(join(other.directory, snapshot)),
+            // Plain writes to files with a compression property are compressed by the kernel, which we leave.
+            const byProperty = new Set(
+              peer.filter(({ xattrs }) => xattrs?.["btrfs.compression"] !== undefined).map(({ path }) => path),
             );
+            const stored = async (place: string) =>
+              Object.entries(await storedTree(join(place, snapshot))).filter(([path]) => !byProperty.has(path));
+            expect(await stored(directory)).toEqual(await stored(other.directory));
           }
         }
         // The kernel goes on: it receives the last increment onto ours, and sends one from ours.
