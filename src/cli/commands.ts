@@ -38,6 +38,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/subvolume-delete.ts")).subvolumeDelete as Command,
   },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
+  { name: "mkfs", load: async () => (await import("./commands/mkfs.ts")).mkfs as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
   { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },
   { name: "scrub", load: async () => (await import("./commands/scrub.ts")).scrub as Command },
