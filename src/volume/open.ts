@@ -134,8 +134,9 @@ function matchDevices(
   }
   if (missing.length === 0) return;
   const message = `device ${missing.join(", ")} is missing`;
-  if (!degraded) throw new BtrfsError("missing", `Cannot open filesystem: ${message}; all have to be given`);
-  onEvent({ kind: "warning", topic: "missing-device", message: `A ${message}`, where: {} });
+  if (!degraded)
+    throw new BtrfsError("missing", `Cannot open filesystem: its ${message}; all have to be given, unless degraded`);
+  onEvent({ kind: "warning", topic: "missing-device", message: `Its ${message}`, where: {} });
 }
 
 /** The chunk tree is right where it and the superblock's array differ; what only the array has still leads to the tree. */

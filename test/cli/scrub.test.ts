@@ -73,7 +73,7 @@ test("a missing device is refused, or with --degraded left out", () => {
   const refused = btrkit(["scrub", second]);
   expect(refused).toMatchObject({ status: 1 });
   expect(refused.stderr).toMatch(
-    /^btrkit: cannot open filesystem: device 1 \(.*\) is missing; all have to be given\n$/,
+    /^btrkit: cannot open filesystem: its device 1 \(.*\) is missing; all have to be given, unless degraded\n$/,
   );
   const degraded = btrkit(["scrub", "--degraded", second]);
   expect(degraded.stderr).toMatch(/^btrkit: warning: .*device 1 \(.*\) is missing\n$/);
