@@ -27,7 +27,7 @@ interface Pending {
 }
 
 /** Names that are sorted. More would take too much memory. */
-const MAX_SORTED = 1 << 19;
+const MAX_SORTED = 1 << 17;
 const DOT = 0x2e;
 
 /** Lists directories in the manner of `ls`. */
