@@ -17,7 +17,7 @@ import {
   u32,
   u64,
 } from "../support/raw-stream.ts";
-import { type Dumped, noPeer, peerDump } from "./peer.ts";
+import { type Dumped, noPeer, peerDump } from "./support/dump-peer.ts";
 
 // The peer decides: whatever stream is made up, our text, error sentences and exit status are those of
 // `btrfs receive --dump`. It needs btrfs-progs 6.2, and no root.
