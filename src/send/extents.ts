@@ -35,6 +35,8 @@ export interface DataOptions {
   readonly chunkBytes: number;
   readonly compressed: boolean;
   readonly noData: boolean;
+  /** Sends what Linux sends also where that leaves other bytes at the receiver. */
+  readonly imitatesFaults: boolean;
   readonly sectorSize: number;
   /** Items are left out leaf by leaf only. */
   readonly seesLeaves: boolean;
@@ -146,6 +148,10 @@ export class Extents {
 
   #isEncoded(item: FileItem, length: number): boolean {
     if (!this.#options.compressed || item.compression === COMPRESS_NONE) return false;
+    // Where the file goes on behind an inline extent, the rest of its block is zeros, which an encoded write does not
+    // write. Linux sends one all the same, and a receiver keeps there what the parent had.
+    const endsEarly = item.inline !== undefined && item.ramBytes < length;
+    if (endsEarly && this.#sendsHoles && !this.#options.imitatesFaults) return false;
     return (item.inline?.byteLength ?? item.diskNumBytes) <= length;
   }
 

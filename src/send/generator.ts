@@ -30,7 +30,7 @@ const KEY_OFFSET_AT = DiskKey.offsets.offset;
 const VERITY_VERSION = 3;
 const PERMISSIONS = 0o7777;
 
-export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData"> {
+export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData" | "imitatesFaults"> {
   readonly signal?: AbortSignal | undefined;
   /** Called when an inode is done. */
   readonly onInode?: ((ino: number) => void) | undefined;

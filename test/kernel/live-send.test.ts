@@ -41,6 +41,7 @@ async function sendLive(directory: string, sending: Sending): Promise<Uint8Array
         cloneSources: ids.slice(parent === undefined ? 1 : 2),
         protocol,
         compressedData: compressed,
+        kernelProfile: "6.18",
         noData,
       },
       { write: (chunk) => void chunks.push(chunk.slice()) },

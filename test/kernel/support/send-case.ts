@@ -106,6 +106,7 @@ async function compare(
     cloneSources: clones.map((name) => ids.get(name)!),
     protocol,
     compressedData: compressed,
+    kernelProfile: "6.18",
     noData,
   };
   try {
