@@ -1,17 +1,12 @@
+export { type CloneSource, cloneRange } from "./clone.ts";
 export type { Algorithm } from "./content.ts";
 export * from "./directory.ts";
-export {
-  type CloneSource,
-  cloneRange,
-  preallocate,
-  punchHole,
-  truncateFile,
-  type WriteOptions,
-  writeFile,
-} from "./file.ts";
+export { truncateFile, writeFile } from "./file.ts";
+export { preallocate, punchHole } from "./holes.ts";
 export { type AttributeChanges, type InodeAttributes, setAttributes } from "./inode.ts";
 export { findName, type NamedEntry } from "./names.ts";
 export type { Place } from "./place.ts";
+export type { WriteOptions } from "./sectors.ts";
 export {
   createSubvolume,
   defaultSubvolume,

@@ -1,8 +1,9 @@
 import { dropExtents, insertExtent, insertInline } from "../edit/extents.ts";
-import { maxInlineBytes, noteWrite, prepareWrite } from "../edit/file.ts";
+import { noteWrite, prepareWrite } from "../edit/file.ts";
 import { type InodeView, readInode } from "../edit/inode.ts";
 import { ceil, larger } from "../edit/offsets.ts";
 import type { Place } from "../edit/place.ts";
+import { maxInlineBytes } from "../edit/sectors.ts";
 import { BtrfsError, EncodedIoError } from "../errors.ts";
 import {
   ENCODED_LZO_4K,
