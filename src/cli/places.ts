@@ -1,6 +1,6 @@
 import { type Stats, statSync } from "node:fs";
 import { locateFilesystem } from "../device/partition.ts";
-import type { ByteSource } from "../device/source.ts";
+import type { ByteSource, ByteStore } from "../device/source.ts";
 import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { openFileDevice } from "../node/file-device.ts";
 import { findUse } from "../node/mounted.ts";
@@ -19,13 +19,25 @@ export type Place =
   /** A path inside of an image or device, from its top-level subvolume; `/` where only the image was named. */
   | { readonly kind: "image"; readonly image: string; readonly path: Uint8Array };
 
-/** Options of every command that opens an image. */
-export const IMAGE_OPTIONS = {
+const DEVICE = {
   device: { long: "device", value: "EXTRA", many: true, brief: "one more device of the filesystem (can be repeated)" },
-  degraded: { long: "degraded", brief: "go on without devices that are missing" },
+} as const;
+const PART = {
   partition: { long: "partition", value: "N", brief: "partition N of the disk image" },
   offset: { long: "offset", value: "BYTES", brief: "the filesystem begins at this byte of the image (K, M, G, T)" },
+} as const;
+
+/** Options of every command that opens an image to read. */
+export const IMAGE_OPTIONS = {
+  ...DEVICE,
+  degraded: { long: "degraded", brief: "go on without devices that are missing" },
+  ...PART,
 } as const satisfies Options;
+
+/** Options of every command that changes an image: all of its devices have to be there. */
+export const WRITABLE_IMAGE_OPTIONS = { ...DEVICE, ...PART } as const satisfies Options;
+
+export type WritableImageOptions = Parsed<typeof WRITABLE_IMAGE_OPTIONS>;
 
 /** Options of commands that only read: of the files and trees of an older commit, too. */
 export const OLD_ROOT_OPTIONS = {
@@ -91,11 +103,14 @@ export interface OpenImageOptions {
   readonly cacheBytes?: number;
 }
 
-/** Devices that `image` and `--device` name, each at its filesystem. Reading one that is in use is said. */
+/**
+ * Devices that `image` and `--device` name, each at its filesystem. Reading one that is in use is said; for writing they
+ * are locked.
+ */
 export async function openDevices(
-  { say }: Context,
+  context: Context,
   image: string,
-  options: ImageOptions,
+  options: WritableImageOptions,
   { writable = false }: OpenImageOptions = {},
 ): Promise<ByteSource[]> {
   const at = {
@@ -107,9 +122,9 @@ export async function openDevices(
     for (const [index, path] of [image, ...options.device].entries()) {
       const use = writable ? undefined : findUse(path);
       if (use !== undefined) {
-        say(`btrkit: warning: ${path} is in use: ${use}; what is read may be a mix of old and new`);
+        context.say(`btrkit: warning: ${path} is in use: ${use}; what is read may be a mix of old and new`);
       }
-      const whole = writable ? await openFileDevice(path, { writable }) : await openFileDevice(path);
+      const whole = await (writable ? openStore(context, path) : openFileDevice(path));
       sources.push(whole);
       sources[index] = await locateFilesystem(whole, index === 0 ? at : {});
     }
@@ -118,6 +133,26 @@ export async function openDevices(
     throw error;
   }
   return sources;
+}
+
+/**
+ * Opens an image file or a device for writing, for this process alone.
+ *
+ * @throws {BtrfsError} `busy` while it is mounted, or another btrkit has it open for writing.
+ */
+export async function openStore({ say }: Context, path: string): Promise<ByteStore> {
+  const { lockFile } = await import("../linux/lock.ts");
+  const lock = (fd: number): void => {
+    const locked = lockFile(fd);
+    if (locked === undefined) {
+      say(`btrkit: warning: ${path} can't be locked without koffi and flock(1): let nothing else write to it`);
+    }
+    if (locked !== false) return;
+    throw new BtrfsError("busy", "Cannot open for writing: another btrkit has it open for writing", {
+      where: { file: path },
+    });
+  };
+  return await openFileDevice(path, { writable: true, lock });
 }
 
 /** Opens the filesystem on `image` and what `--device` adds. Close it after use: `await using` does. */

@@ -7,6 +7,7 @@ export * from "./file.ts";
 export * from "./file-ioctls.ts";
 export * from "./filesystem.ts";
 export { LiveSendSource } from "./live-send-source.ts";
+export { lockFile } from "./lock.ts";
 export * from "./lookup.ts";
 export { loadNative, type Native, type SyscallArgument } from "./native.ts";
 export type { SyscallName } from "./numbers.ts";

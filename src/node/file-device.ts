@@ -17,6 +17,11 @@ const ftruncate = promisify(fs.ftruncate);
 export interface FileDeviceOptions {
   /** Opens for writing too; refused while the file or device is mounted. */
   readonly writable?: boolean;
+  /**
+   * Called with the descriptor of a regular file that is open for writing, before anything is read; what it throws ends
+   * the opening. A block device is held by the kernel itself.
+   */
+  readonly lock?: ((fd: number) => void) | undefined;
 }
 
 /**
@@ -52,6 +57,7 @@ export async function openFileDevice(path: string, options: FileDeviceOptions = 
   });
   try {
     const opened = await fstat(fd);
+    if (writable && opened.isFile()) options.lock?.(fd);
     const size = opened.isBlockDevice() ? blockDeviceSize(fd, opened.rdev) : opened.size;
     return writable ? new FileStore(path, fd, size, opened.isFile()) : new FileDevice(path, fd, size);
   } catch (cause) {

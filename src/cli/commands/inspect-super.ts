@@ -30,7 +30,7 @@ is printed is damaged. In JSON, numbers above 2^53 are text.`,
   operands: [1, 1],
   async run(context, options, [word]) {
     const { out } = context;
-    const sources = await openDevices(context, imagePlace(word!).image, { ...options, degraded: false });
+    const sources = await openDevices(context, imagePlace(word!).image, options);
     try {
       const shown: { device: string; found: SuperblockCopy }[] = [];
       for (const source of sources) {

@@ -3,11 +3,11 @@ import { CHECKSUM_TYPES, type ChecksumName } from "../../checksum/checksum.ts";
 import type { ByteSource } from "../../device/source.ts";
 import { BtrfsError } from "../../errors.ts";
 import { type MakeOptions, makeFilesystem } from "../../mkfs/mkfs.ts";
-import { openFileDevice } from "../../node/file-device.ts";
 import { readSuperblockCopies } from "../../volume/superblock.ts";
 import { command } from "../command.ts";
 import { parseBytes } from "../numbers.ts";
 import { UsageError } from "../options.ts";
+import { openStore } from "../places.ts";
 
 const PROFILES = ["single", "dup"] as const;
 const CHECKSUMS = CHECKSUM_TYPES.map(({ name }) => name);
@@ -42,7 +42,7 @@ makes one. What is mounted is refused, and so is what holds a btrfs already, unl
   },
   example: "btrkit mkfs --label backup disk.img",
   operands: [1, 1],
-  async run({ out }, options, [path]) {
+  async run(context, options, [path]) {
     const made: MakeOptions = {
       label: options.label,
       uuid: options.uuid === undefined ? undefined : uuidOf(options.uuid),
@@ -53,13 +53,13 @@ makes one. What is mounted is refused, and so is what holds a btrfs already, unl
       data: options.data as "single" | "dup" | undefined,
       ...featuresOf(options.features),
     };
-    const store = await openFileDevice(path!, { writable: true });
+    const store = await openStore(context, path!);
     try {
       if (!options.force) await demandFree(store);
       await makeFilesystem(store, made).catch((error: unknown) => {
         throw error instanceof RangeError || error instanceof TypeError ? new UsageError(error.message) : error;
       });
-      if (!options.quiet) await out.line(`made a filesystem of ${made.size ?? store.size} bytes in ${path}`);
+      if (!options.quiet) await context.out.line(`made a filesystem of ${made.size ?? store.size} bytes in ${path}`);
     } finally {
       await store.close?.();
     }

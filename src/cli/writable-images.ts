@@ -1,0 +1,74 @@
+import { isStore } from "../device/slice.ts";
+import type { ByteStore } from "../device/source.ts";
+import { BtrfsError } from "../errors.ts";
+import { Filesystem } from "../fs/filesystem.ts";
+import { openWritableVolume, type WritableVolume } from "../transaction/writable.ts";
+import type { VolumeEvent } from "../volume/events.ts";
+import type { Context } from "./command.ts";
+import { EventTeller } from "./events.ts";
+import type { OpenPlace } from "./images.ts";
+import { openDevices, type WritableImageOptions } from "./places.ts";
+
+/** An image that a command changes. */
+export class WritableImage {
+  readonly image: string;
+  readonly volume: WritableVolume;
+  readonly #onEvent: (event: VolumeEvent) => void;
+
+  constructor(image: string, volume: WritableVolume, onEvent: (event: VolumeEvent) => void) {
+    this.image = image;
+    this.volume = volume;
+    this.#onEvent = onEvent;
+  }
+
+  /** Its files as of the last commit: another one after each. */
+  get filesystem(): Filesystem {
+    return new Filesystem(this.volume.volume, this.#onEvent);
+  }
+
+  /** A path in it as of the last commit, for `locate`. */
+  place(path: Uint8Array): OpenPlace {
+    return { filesystem: this.filesystem, path, shown: `${this.image}:${Buffer.from(path)}` };
+  }
+}
+
+/**
+ * Opens the filesystem on `image` and what `--device` adds to change it, for this process alone, and closes it when `use`
+ * is done. What was committed is durable then, and nothing else was changed.
+ *
+ * @throws {BtrfsError} `busy` for what is mounted, or open for writing in another btrkit; as `openWritableVolume`.
+ */
+export async function withWritable<T>(
+  context: Context,
+  image: string,
+  options: WritableImageOptions,
+  use: (image: WritableImage) => Promise<T>,
+): Promise<T> {
+  const sources = await openDevices(context, image, options, { writable: true });
+  return await withStores(context, image, sources.filter(isStore), use);
+}
+
+/** As `withWritable`, of stores that are open already, and closed here. */
+export async function withStores<T>(
+  { say }: Context,
+  image: string,
+  stores: readonly ByteStore[],
+  use: (image: WritableImage) => Promise<T>,
+): Promise<T> {
+  const teller = new EventTeller(say);
+  const onEvent = (event: VolumeEvent): void => teller.tell(event);
+  let volume: WritableVolume;
+  try {
+    volume = await openWritableVolume(stores, { onEvent });
+  } catch (error) {
+    for (const store of stores) await store.close?.();
+    if (!(error instanceof BtrfsError)) throw error;
+    const { code, sentence, where } = error;
+    throw new BtrfsError(code, sentence, { where: { file: image, ...where }, cause: error });
+  }
+  try {
+    return await use(new WritableImage(image, volume, onEvent));
+  } finally {
+    await volume.close();
+  }
+}
