@@ -8,7 +8,7 @@ import type { Volume } from "../src/volume/volume.ts";
 import { packedVolume } from "./support/packed-volume.ts";
 import { subvolumeIds } from "./support/subvolume-ids.ts";
 
-// Images of random histories, and what the kernel's streams of their snapshots are: test/kernel/make-send-fixtures.test.ts.
+// Images of random histories, and what the kernel's streams of their snapshots are: fixtures/make-sends.maker.ts.
 
 interface Stream {
   readonly snapshot: string;

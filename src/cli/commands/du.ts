@@ -4,13 +4,13 @@ import { LiveUsageCounter, type LiveUsageOptions } from "../../linux/usage.ts";
 import type { Usage } from "../../usage/tally.ts";
 import { UsageCounter, type UsageOptions, type UsageRow } from "../../usage/usage.ts";
 import { type Context, command } from "../command.ts";
+import { FORMAT_OPTION, PROGRESS_OPTION } from "../common-options.ts";
 import { jsonNumber } from "../described.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate } from "../images.ts";
 import { hostPathJson, pathJson } from "../inode-text.ts";
 import { isLivePath } from "../live.ts";
 import { UsageError } from "../options.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
 import { recordsFor } from "../records.ts";
@@ -35,13 +35,8 @@ counted, and other filesystems mounted below are left out. A regular file is tak
       brief: "a line for each of a kind (can be repeated)",
     },
     raw: { long: "raw", brief: "sizes in bytes" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
-    progress: {
-      long: "progress",
-      value: "HOW",
-      optionalValue: true,
-      brief: "progress also where there is no terminal; json: a line of JSON each",
-    },
+    ...FORMAT_OPTION,
+    ...PROGRESS_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

@@ -5,9 +5,9 @@ import type { Described } from "../../format/describe/value.ts";
 import { SUPERBLOCK_BYTES } from "../../format/superblock.ts";
 import { readSuperblockCopies, type SuperblockCopy } from "../../volume/superblock.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { describedJson, describedTable } from "../described.ts";
 import { EXIT } from "../exit.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, imagePlace, openDevices } from "../places.ts";
 
 const { device, partition, offset } = IMAGE_OPTIONS;
@@ -21,7 +21,7 @@ is printed is damaged. In JSON, numbers above 2^53 are text.`,
   options: {
     all: { short: "a", long: "all", brief: "all copies: at 64 KiB, 64 MiB and 256 GiB, as far as the device reaches" },
     full: { short: "f", long: "full", brief: "the array of system chunks and the backup roots, too" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     device,
     partition,
     offset,

@@ -5,9 +5,9 @@ import { NodeTree } from "../../tree/tree.ts";
 import { listTrees } from "../../volume/trees.ts";
 import type { Volume } from "../../volume/volume.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
 import { UsageError } from "../options.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, imagePlace, OLD_ROOT_OPTIONS, openImage } from "../places.ts";
 import { type TreePrinter, treePrinter } from "../tree-print.ts";
 
@@ -20,7 +20,7 @@ data-reloc. Without it, all trees are printed. Damaged blocks are reported and p
 With --format jsonl there is one object for each tree, node, leaf and item. Names of files are in the output. In JSON,
 numbers above 2^53 are text.`,
   options: {
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

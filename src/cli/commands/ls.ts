@@ -1,11 +1,11 @@
 import { BtrfsError } from "../../errors.ts";
 import type { Inode } from "../../fs/inode.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate, type OpenPlace } from "../images.ts";
 import { Listing } from "../listing.ts";
 import { JsonPrinter, TextPrinter } from "../listing-printer.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS } from "../places.ts";
 import { recordsFor } from "../records.ts";
 
@@ -22,7 +22,7 @@ past damage. Exit status: 4 when something could not be read.`,
     recursive: { short: "R", long: "recursive", brief: "what is below directories, too, subvolumes included" },
     directory: { short: "d", long: "directory", brief: "directories themselves, not what is in them" },
     unsorted: { short: "U", long: "unsorted", brief: "in the order of creation" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

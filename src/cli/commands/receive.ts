@@ -1,6 +1,7 @@
 import { BtrfsError } from "../../errors.ts";
 import { FileSource } from "../../node/file-source.ts";
 import { type Context, command } from "../command.ts";
+import { PROGRESS_OPTION } from "../common-options.ts";
 import { parseCount } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { sayBytes } from "../output.ts";
@@ -41,12 +42,7 @@ with --format jsonl one JSON object.`,
     syncfs: { long: "syncfs", brief: "flush the filesystem before a subvolume counts as received" },
     threads: { long: "threads", value: "N", brief: "1: do all on one thread (default: 2, where there are processors)" },
     cleanup: { long: "cleanup", brief: "delete the subvolumes in DEST that an interrupted receive has left" },
-    progress: {
-      long: "progress",
-      value: "HOW",
-      optionalValue: true,
-      brief: "progress also where there is no terminal; json: a line of JSON each",
-    },
+    ...PROGRESS_OPTION,
     verbose: { short: "v", long: "verbose", many: true, brief: "say more" },
     quiet: { short: "q", long: "quiet", brief: "print errors only" },
     dump: { long: "dump", brief: "print the commands, receive nothing" },

@@ -15,6 +15,7 @@ import { type RestoreSource, restore as restoreInto } from "../../restore/restor
 import { Restorer } from "../../restore/restorer.ts";
 import { SharedRunner } from "../../restore/shared-runner.ts";
 import { type Context, command } from "../command.ts";
+import { PROGRESS_OPTION } from "../common-options.ts";
 import { EventTeller } from "../events.ts";
 import { EXIT } from "../exit.ts";
 import { parseBytes, parseWhole } from "../numbers.ts";
@@ -29,12 +30,7 @@ const OPTIONS = {
   oneSubvolume: { long: "one-subvolume", brief: "leave subvolumes inside of what is restored empty" },
   threads: { long: "threads", value: "N", brief: "threads that read and write (default: processors)" },
   format: { long: "format", value: "FORMAT", choices: ["text", "json"], brief: "how to print (default: text)" },
-  progress: {
-    long: "progress",
-    value: "HOW",
-    optionalValue: true,
-    brief: "progress also where there is no terminal; json: a line of JSON each",
-  },
+  ...PROGRESS_OPTION,
   verbose: { short: "v", long: "verbose", brief: "print each name that is restored" },
   quiet: { short: "q", long: "quiet", brief: "print problems only" },
   ...IMAGE_OPTIONS,

@@ -2,8 +2,9 @@ import type { Finding, ScrubReport } from "../../scrub/report.ts";
 import { isClean } from "../../scrub/report.ts";
 import { scrub as scrubVolume } from "../../scrub/scrub.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION, PROGRESS_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
-import { FORMATS, type Output } from "../output.ts";
+import type { Output } from "../output.ts";
 import { IMAGE_OPTIONS, imagePlace, openImage } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
 import { findingJson, findingLine, reportJson, reportLines } from "../scrub-report.ts";
@@ -18,13 +19,8 @@ Data without checksums can't be verified, and is counted. Exit status: 0 when no
 repaired; 4 when damage is left.`,
   options: {
     repair: { long: "repair", brief: "write the good copy over the bad one, and say each" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
-    progress: {
-      long: "progress",
-      value: "HOW",
-      optionalValue: true,
-      brief: "progress also where there is no terminal; json: a line of JSON each",
-    },
+    ...FORMAT_OPTION,
+    ...PROGRESS_OPTION,
     raw: { long: "raw", brief: "sizes in bytes" },
     quiet: { short: "q", long: "quiet", brief: "print nothing, the exit status tells" },
     ...IMAGE_OPTIONS,

@@ -8,6 +8,7 @@ import { estimateSend, type SendOptions, type SendSummary } from "../../send/sen
 import type { SendSource } from "../../send/source.ts";
 import type { ByteSink } from "../../stream/output.ts";
 import { type Context, command } from "../command.ts";
+import { PROGRESS_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
 import { isLivePath } from "../live.ts";
 import { parseCount } from "../numbers.ts";
@@ -46,12 +47,7 @@ among the clone sources. What is mounted is sent by the kernel unless --engine, 
     },
     dryRun: { long: "dry-run", brief: "send nothing, print how long the stream would be" },
     format: { long: "format", value: "FORMAT", choices: FORMATS.slice(0, 2), brief: "of --dry-run (default: text)" },
-    progress: {
-      long: "progress",
-      value: "HOW",
-      optionalValue: true,
-      brief: "progress also where there is no terminal; json: a line of JSON each",
-    },
+    ...PROGRESS_OPTION,
     threads: { long: "threads", value: "N", brief: "threads that read and decode data (default: processors)" },
     quiet: { short: "q", long: "quiet", brief: "print errors only" },
     verbose: { short: "v", long: "verbose", many: true, brief: "accepted as by btrfs send, changes nothing" },

@@ -3,10 +3,10 @@ import { inodeFlagNames } from "../../format/inode.ts";
 import type { Inode } from "../../fs/inode.ts";
 import { UsageCounter } from "../../usage/usage.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate } from "../images.ts";
 import { bytesJson, inodeJson, modeText, pathJson } from "../inode-text.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS } from "../places.ts";
 import { recordsFor } from "../records.ts";
 import { formatTime } from "../times.ts";
@@ -21,7 +21,7 @@ and for regular files their extents by algorithm, with stored, decoded and refer
 and nanoseconds, and numbers above 2^53 are text.`,
   options: {
     dereference: { short: "L", long: "dereference", brief: "what a symlink leads to, not the symlink" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

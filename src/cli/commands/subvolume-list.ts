@@ -4,9 +4,9 @@ import { getSubvolumeId } from "../../linux/lookup.ts";
 import { listLiveSubvolumes } from "../../linux/subvolume-list.ts";
 import type { Context } from "../command.ts";
 import { command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { openImageFilesystem } from "../images.ts";
 import { LivePlace } from "../live.ts";
-import { FORMATS } from "../output.ts";
 import type { ImageOptions } from "../places.ts";
 import { IMAGE_OPTIONS, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
 import { recordsFor } from "../records.ts";
@@ -30,7 +30,7 @@ lines then have the paths of what is below its subvolume from there.`,
     readOnly: { short: "r", brief: "read-only ones only" },
     below: { short: "o", brief: "those right below the subvolume of PATH only" },
     all: { short: "a", brief: "with <FS_TREE>/ before the path of what is not right below the subvolume of PATH" },
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

@@ -7,9 +7,9 @@ import { statx } from "../../linux/attributes.ts";
 import { getSubvolumeId } from "../../linux/lookup.ts";
 import { listLiveSubvolumes } from "../../linux/subvolume-list.ts";
 import { type Context, command } from "../command.ts";
+import { FORMAT_OPTION } from "../common-options.ts";
 import { Images } from "../images.ts";
 import { LivePlace } from "../live.ts";
-import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
 import { showLines, subvolumeJson } from "../subvolume-text.ts";
 
@@ -20,7 +20,7 @@ export const subvolumeShow = command({
 Of an image without PATH, the top level. What is printed is what btrfs subvolume show prints. For a PATH on a mounted
 btrfs the kernel is asked, which takes root.`,
   options: {
-    format: { long: "format", value: "FORMAT", choices: FORMATS, brief: "how to print (default: text)" },
+    ...FORMAT_OPTION,
     ...OLD_ROOT_OPTIONS,
     ...IMAGE_OPTIONS,
   },

@@ -4,6 +4,7 @@ import { encodedThreads, WorkerPool } from "../../node/worker-pool.ts";
 import type { EncodedThreads } from "../../verify/encoded.ts";
 import { StreamVerifier } from "../../verify/verify.ts";
 import { type Context, command } from "../command.ts";
+import { PROGRESS_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
 import { UsageError } from "../options.ts";
 import { Progress, progressMode } from "../progress.ts";
@@ -23,12 +24,7 @@ behind a fault. A STREAM of - is standard input. Exit status: 0 sound, 4 damaged
       value: "N",
       brief: "threads that decode, the main one included (default: processors)",
     },
-    progress: {
-      long: "progress",
-      value: "HOW",
-      optionalValue: true,
-      brief: "progress also where there is no terminal; json: a line of JSON each",
-    },
+    ...PROGRESS_OPTION,
     quiet: { short: "q", long: "quiet", brief: "print nothing, the exit status tells" },
   },
   example: "btrkit verify home.full.btrfs home.monday.btrfs",
