@@ -3,7 +3,7 @@ import { FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC } from "../format/file-extent.
 import { INODE_NODATASUM } from "../format/inode.ts";
 import { readContent } from "./content.ts";
 import { dropExtents, extentEnd, firstExtent, insertExtent, insertHole } from "./extents.ts";
-import { demandLength, noteWrite, prepareWrite, readFile } from "./file.ts";
+import { changeFile, demandLength, noteWrite, prepareWrite, readFile } from "./file.ts";
 import type { InodeView } from "./inode.ts";
 import { ceil, larger, smaller } from "./offsets.ts";
 import type { Place } from "./place.ts";
@@ -31,7 +31,7 @@ export async function cloneRange(
   source: CloneSource,
   length: bigint,
 ): Promise<void> {
-  const item = await readFile(at, inode);
+  const item = await changeFile(at, inode);
   const from: Place = { ...at, tree: source.tree };
   const origin = await readFile(from, source.inode);
   const sector = sectorOf(at);

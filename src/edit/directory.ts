@@ -19,7 +19,7 @@ import {
   removeEntry,
   removeInodeRef,
 } from "./names.ts";
-import type { Place } from "./place.ts";
+import { demandWritable, type Place } from "./place.ts";
 
 type Name = string | Uint8Array;
 
@@ -36,12 +36,12 @@ const ENTRY_TYPES: Readonly<Record<number, number>> = {
   [S_IFSOCK]: FT_SOCK,
 };
 
-/** A new, empty file. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+/** A new, empty file. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
 export function createFile(at: Place, directory: bigint, name: Name, attributes?: InodeAttributes): Promise<bigint> {
   return create(at, directory, name, S_IFREG, attributes);
 }
 
-/** A new directory. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+/** A new directory. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
 export function makeDirectory(at: Place, directory: bigint, name: Name, attributes?: InodeAttributes): Promise<bigint> {
   return create(at, directory, name, S_IFDIR, { mode: 0o755, ...attributes });
 }
@@ -51,7 +51,7 @@ export type SpecialFile =
   | { readonly kind: "fifo" | "socket" }
   | { readonly kind: "char" | "block"; readonly major: number; readonly minor: number };
 
-/** A new FIFO, socket or device. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+/** A new FIFO, socket or device. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
 export function makeSpecial(
   at: Place,
   directory: bigint,
@@ -64,7 +64,7 @@ export function makeSpecial(
   return create(at, directory, name, type, attributes, rdev);
 }
 
-/** A new symbolic link. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `limit`. */
+/** A new symbolic link. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `limit`, `permission`. */
 export async function makeSymlink(
   at: Place,
   directory: bigint,
@@ -97,6 +97,7 @@ async function create(
   rdev?: bigint,
 ): Promise<bigint> {
   const bytes = toBytes(name);
+  await demandWritable(at);
   await demandDirectory(at, directory);
   await demandAbsent(at, directory, bytes);
   const inode = await insertInode(at, type, attributes, rdev);
@@ -107,6 +108,7 @@ async function create(
 /** Gives an inode one more name. @throws {BtrfsError} `exists`, `path`, `kind` for a directory, `limit`. */
 export async function link(at: Place, inode: bigint, directory: bigint, name: Name): Promise<void> {
   const bytes = toBytes(name);
+  await demandWritable(at);
   const item = await readInode(at, inode);
   if ((item.mode & S_IFMT) === S_IFDIR)
     throw new BtrfsError("kind", "Cannot link: it is a directory", nameWhere(at, directory, bytes));
@@ -132,6 +134,7 @@ async function addName(at: Place, inode: bigint, directory: bigint, name: Uint8A
  */
 export async function unlink(at: Place, directory: bigint, name: Name): Promise<void> {
   const bytes = toBytes(name);
+  await demandWritable(at);
   const entry = await getName(at, directory, bytes);
   if (entry.type === FT_DIR)
     throw new BtrfsError("kind", "Cannot unlink: it is a directory", nameWhere(at, directory, bytes));
@@ -141,6 +144,7 @@ export async function unlink(at: Place, directory: bigint, name: Name): Promise<
 /** @throws {BtrfsError} `missing`; `kind` when it is none, is a subvolume, or is not empty. */
 export async function removeDirectory(at: Place, directory: bigint, name: Name): Promise<void> {
   const bytes = toBytes(name);
+  await demandWritable(at);
   const entry = await getName(at, directory, bytes);
   await demandRemovable(at, directory, bytes, entry);
   await removeName(at, directory, bytes, entry);
@@ -185,6 +189,7 @@ async function removeName(at: Place, directory: bigint, name: Uint8Array, { loca
 export async function rename(at: Place, from: bigint, name: Name, to: bigint, newName: Name): Promise<void> {
   const oldBytes = toBytes(name);
   const newBytes = toBytes(newName);
+  await demandWritable(at);
   const entry = await getName(at, from, oldBytes);
   if (entry.location.type !== INODE_ITEM) {
     throw new BtrfsError("unsupported", "Cannot rename: it is a subvolume", nameWhere(at, from, oldBytes));

@@ -5,7 +5,7 @@ import { setTime } from "../transaction/new-items.ts";
 import { dropExtents, extentEnd, firstExtent, insertHole } from "./extents.ts";
 import { editInode, type InodeView, readInode } from "./inode.ts";
 import { ceil, floor, larger } from "./offsets.ts";
-import type { Place } from "./place.ts";
+import { demandWritable, type Place } from "./place.ts";
 import {
   BEHIND_ALL,
   convertInline,
@@ -34,6 +34,12 @@ export async function readFile(at: Place, inode: bigint): Promise<InodeView> {
   return item;
 }
 
+/** As `readFile`, to change it. @throws {BtrfsError} as there; `permission` in a read-only subvolume. */
+export async function changeFile(at: Place, inode: bigint): Promise<InodeView> {
+  await demandWritable(at);
+  return readFile(at, inode);
+}
+
 /** Writes `data` at `offset` of a file. What is in between the old end and there becomes a hole. */
 export async function writeFile(
   at: Place,
@@ -42,7 +48,7 @@ export async function writeFile(
   data: Uint8Array,
   options: WriteOptions = {},
 ): Promise<void> {
-  const item = await readFile(at, inode);
+  const item = await changeFile(at, inode);
   if (data.byteLength === 0) return;
   const end = offset + BigInt(data.byteLength);
   demandLength(at, inode, end);
@@ -84,7 +90,7 @@ export async function prepareWrite(
 
 /** Sets the length of a file. What is cut off is gone; what is added is a hole. */
 export async function truncateFile(at: Place, inode: bigint, size: bigint): Promise<void> {
-  const item = await readFile(at, inode);
+  const item = await changeFile(at, inode);
   demandLength(at, inode, size);
   const sector = sectorOf(at);
   let added = 0n;

@@ -1,7 +1,7 @@
 import { COMPRESS_NONE, FILE_EXTENT_INLINE } from "../format/file-extent.ts";
 import { INODE_PREALLOC } from "../format/inode.ts";
 import { dropExtents, extentEnd, firstExtent, insertExtent, insertHole } from "./extents.ts";
-import { demandLength, noteWrite, prepareWrite, readFile } from "./file.ts";
+import { changeFile, demandLength, noteWrite, prepareWrite } from "./file.ts";
 import type { InodeView } from "./inode.ts";
 import { ceil, floor, larger, smaller } from "./offsets.ts";
 import type { Place } from "./place.ts";
@@ -11,7 +11,7 @@ const MAX_PREALLOC = 256n << 20n;
 
 /** Makes `[start, end)` read as zeros without taking space, as far as whole sectors go. The length stays. */
 export async function punchHole(at: Place, inode: bigint, start: bigint, end: bigint): Promise<void> {
-  const item = await readFile(at, inode);
+  const item = await changeFile(at, inode);
   const sector = sectorOf(at);
   const last = end < item.size ? end : ceil(end, sector);
   if (start >= last) return;
@@ -46,7 +46,7 @@ export async function preallocate(
   end: bigint,
   options: { readonly keepSize?: boolean } = {},
 ): Promise<void> {
-  const item = await readFile(at, inode);
+  const item = await changeFile(at, inode);
   demandLength(at, inode, end);
   const sector = sectorOf(at);
   let added = await prepareWrite(at, inode, item, start, floor(start, sector));

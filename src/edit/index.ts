@@ -9,6 +9,7 @@ export type { Place } from "./place.ts";
 export type { WriteOptions } from "./sectors.ts";
 export {
   createSubvolume,
+  type DeleteOptions,
   defaultSubvolume,
   deleteSubvolume,
   type NewSnapshot,

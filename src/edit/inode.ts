@@ -5,7 +5,7 @@ import { itemsOf, type Key, keyOf } from "../format/key.ts";
 import { INODE_ITEM } from "../format/key-type.ts";
 import { bytesOf } from "../transaction/chunk-items.ts";
 import { setTime } from "../transaction/new-items.ts";
-import { nextInode, type Place } from "./place.ts";
+import { demandWritable, nextInode, type Place } from "./place.ts";
 
 export type InodeView = InstanceType<typeof InodeItem>;
 
@@ -82,6 +82,7 @@ export interface AttributeChanges extends InodeAttributes {}
 
 /** Permissions, owner, flags and times, any of them; ctime becomes `now` unless it is given. */
 export async function setAttributes(at: Place, inode: bigint, changes: AttributeChanges): Promise<void> {
+  await demandWritable(at);
   await editInode(at, inode, (item) => {
     if (changes.mode !== undefined) item.mode = (item.mode & ~0o7777) | (changes.mode & 0o7777);
     if (changes.uid !== undefined) item.uid = changes.uid;

@@ -33,7 +33,7 @@ import { nameHash } from "../tree/hash.ts";
 import type { InodeAttributes } from "./inode.ts";
 import { inodeKey } from "./inode.ts";
 import { addEntry, demandAbsent, removeEntry } from "./names.ts";
-import type { Place } from "./place.ts";
+import { demandWritable, forgetWritable, type Place } from "./place.ts";
 
 type Root = InstanceType<typeof RootItem>;
 
@@ -58,6 +58,7 @@ export async function createSubvolume(
 ): Promise<bigint> {
   const { tx, now } = at;
   const bytes = toBytes(name);
+  await demandWritable(at);
   const id = await nextSubvolume(tx);
   const item = newRootItem({ logical: 0, level: 0, generation: tx.generation, nodeSize: 0 });
   item.inode.nbytes = BigInt(tx.volume.nodeSize);
@@ -89,6 +90,7 @@ export async function snapshotSubvolume(
   const { tx, now } = at;
   const generation = BigInt(tx.generation);
   const bytes = toBytes(name);
+  await demandWritable(at);
   await demandAbsent(at, directory, bytes);
   const id = await nextSubvolume(tx);
   const open = await tx.tree(source);
@@ -122,12 +124,22 @@ function clearReceived(item: Root): void {
   for (const time of [item.stime, item.rtime]) setTime(time, 0n);
 }
 
+export interface DeleteOptions {
+  /** Frees what it has at once; else that is left to the kernel, which does it after the next mount for writing. */
+  readonly now?: boolean | undefined;
+}
+
 /**
- * Deletes a subvolume: it is gone from its directory at once, and the kernel frees what it has at the next mount.
+ * Deletes a subvolume, with all that is in it.
  *
- * @throws {BtrfsError} `missing`; `busy` for the default one and one that others lie in; `permission` for the top level.
+ * @throws {BtrfsError} `missing`; `busy` for the default one and one that others lie in; `permission` for the top level,
+ * and for one that lies in a read-only one.
  */
-export async function deleteSubvolume(at: Omit<Place, "tree">, id: bigint): Promise<void> {
+export async function deleteSubvolume(
+  at: Omit<Place, "tree">,
+  id: bigint,
+  { now = false }: DeleteOptions = {},
+): Promise<void> {
   const { tx } = at;
   if (id === ids.FS_TREE_OBJECTID) throw new BtrfsError("permission", "Cannot delete subvolume: it is the top level");
   const item = await liveRoot(tx, id);
@@ -138,11 +150,13 @@ export async function deleteSubvolume(at: Omit<Place, "tree">, id: bigint): Prom
     throw new BtrfsError("busy", "Cannot delete subvolume: another one lies in it", where);
   }
   const { parent, dirid, sequence, name } = await backRef(tx, id);
+  await demandWritable({ ...at, tree: parent });
   await removeEntry({ ...at, tree: parent }, dirid, name, sequence);
   await tx.remove(ids.ROOT_TREE_OBJECTID, keyOf(parent, ROOT_REF, id));
   await tx.remove(ids.ROOT_TREE_OBJECTID, keyOf(id, ROOT_BACKREF, parent));
   await removeUuid(tx, UUID_SUBVOL, item.uuid, id);
   await removeUuid(tx, UUID_RECEIVED_SUBVOL, item.receivedUuid, id);
+  if (now) return tx.removeTree(id);
   await editRoot(tx, id, (root) => {
     root.refs = 0;
     root.flags |= ROOT_SUBVOL_DEAD;
@@ -156,7 +170,10 @@ export async function deleteSubvolume(at: Omit<Place, "tree">, id: bigint): Prom
 
 /** Makes a subvolume read-only, or writable; what it was received as is forgotten when it becomes writable. */
 export async function setReadOnly(at: Omit<Place, "tree">, id: bigint, readOnly: boolean): Promise<void> {
+  const { receivedUuid } = await liveRoot(at.tx, id);
+  if (!readOnly) await removeUuid(at.tx, UUID_RECEIVED_SUBVOL, receivedUuid, id);
   await editRoot(at.tx, id, (root) => {
+    if (!readOnly && !isZeroUuid(receivedUuid)) clearReceived(root);
     root.flags = readOnly ? root.flags | ROOT_SUBVOL_RDONLY : root.flags & ~ROOT_SUBVOL_RDONLY;
   });
 }
@@ -262,6 +279,7 @@ async function editRoot(tx: Transaction, id: bigint, change: (root: Root) => voi
   const { key, item } = (await tx.rootItem(id))!;
   change(item);
   await tx.replace(ids.ROOT_TREE_OBJECTID, key, bytesOf(item));
+  await forgetWritable({ tx, tree: id });
 }
 
 type UuidType = typeof UUID_SUBVOL | typeof UUID_RECEIVED_SUBVOL;

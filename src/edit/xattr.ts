@@ -8,7 +8,7 @@ import { encodeDirEntry, setTime } from "../transaction/new-items.ts";
 import { nameHash } from "../tree/hash.ts";
 import { editInode } from "./inode.ts";
 import { maxItemBytes, nameWhere, replaceOrRemove } from "./names.ts";
-import type { Place } from "./place.ts";
+import { demandWritable, type Place } from "./place.ts";
 
 const NOWHERE = keyOf(0n, 0, 0n);
 
@@ -27,6 +27,7 @@ export async function setXattr(at: Place, inode: bigint, name: string | Uint8Arr
       nameWhere(at, inode, bytes),
     );
   }
+  await demandWritable(at);
   const others = await otherEntries(at, inode, bytes);
   const entry = encodeDirEntry(NOWHERE, BigInt(at.tx.generation), FT_XATTR, bytes, value);
   const data = concatBytes([...(others ?? []), entry]);
@@ -46,6 +47,7 @@ export async function setXattr(at: Place, inode: bigint, name: string | Uint8Arr
 /** @throws {BtrfsError} `missing`. */
 export async function removeXattr(at: Place, inode: bigint, name: string | Uint8Array): Promise<void> {
   const bytes = toBytes(name);
+  await demandWritable(at);
   const key = keyOf(inode, XATTR_ITEM, BigInt(nameHash(bytes)));
   const before = (await at.tx.get(at.tree, key))?.byteLength;
   const others = await otherEntries(at, inode, bytes);

@@ -81,15 +81,15 @@ export class Cow {
     const copy = await this.#duplicate(tree, node);
     if (refs === 1) {
       if (full) {
-        this.#changeChildren(copy, 1, tree.id);
-        this.#changeChildren(node, -1, undefined);
+        this.changeChildren(copy, 1, tree.id);
+        this.changeChildren(node, -1, undefined);
       }
     } else if (!full && isOwn) {
       // The owner leaves the block to the others: they find its children by its address.
-      this.#changeChildren(node, 1, undefined);
+      this.changeChildren(node, 1, undefined);
       this.#refs.setFull(node.logical, node.bytes.byteLength, node.level);
     } else {
-      this.#changeChildren(copy, 1, tree.id);
+      this.changeChildren(copy, 1, tree.id);
     }
     this.drop(tree, node);
     return copy;
@@ -101,7 +101,7 @@ export class Cow {
     const copy = this.#copyTo(where, source.root, target);
     this.#refs.create(where, copy.bytes.byteLength, copy.level);
     this.#changeBlock(copy, target, 1);
-    this.#changeChildren(copy, 1, target);
+    this.changeChildren(copy, 1, target);
     return copy;
   }
 
@@ -129,7 +129,7 @@ export class Cow {
   }
 
   /** Changes the references of all that a block leads to. @param root Whose they are; `undefined`: the block's address's. */
-  #changeChildren(node: NodeBlock, delta: number, root: bigint | undefined): void {
+  changeChildren(node: NodeBlock, delta: number, root: bigint | undefined): void {
     const parent = BigInt(node.logical);
     eachChild(
       node,

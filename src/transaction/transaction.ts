@@ -20,6 +20,7 @@ import { bytesOf } from "./chunk-items.ts";
 import { Cow } from "./cow.ts";
 import { DataStore } from "./data-store.ts";
 import { DelayedRefs } from "./delayed-refs.ts";
+import { dropBlocks } from "./drop-tree.ts";
 import { Editor } from "./editor.ts";
 import { ExtentTree } from "./extent-tree.ts";
 import { Nodes } from "./nodes.ts";
@@ -212,6 +213,14 @@ export class Transaction {
     const copy = new OpenTree(key.objectid, root, key, this.generation);
     copy.recordedRoot = 0;
     this.#trees.set(copy.id, copy);
+  }
+
+  /** Drops a tree and its root item; what it has to itself is free after the commit. */
+  async removeTree(id: bigint): Promise<void> {
+    const tree = await this.tree(id);
+    await dropBlocks(this, tree);
+    await this.remove(ROOT_TREE_OBJECTID, tree.itemKey!);
+    this.#trees.delete(id);
   }
 
   /** Adds a feature bit that from now on is needed to read the filesystem. */

@@ -26,7 +26,7 @@ const WEIGHTS = {
   removeXattr: 1,
   subvolume: 1,
   snapshot: 3,
-  deleteSubvolume: 1,
+  deleteSubvolume: 2,
 } as const;
 
 const ALGORITHMS = [undefined, undefined, "zlib", "lzo", "zstd"] as const;
@@ -259,8 +259,9 @@ export class ImageHistory {
     const free = places.filter(({ id }) => !this.model.directories(id).some(({ directory }) => holding.has(directory)));
     if (free.length === 0) return;
     const { directory, name, id } = this.random.pick(free);
-    this.log.push(`  subvolume ${id}`);
-    await edit.deleteSubvolume(at, id);
+    const now = this.random.chance(60);
+    this.log.push(`  subvolume ${id} ${now ? "now" : "lazily"}`);
+    await edit.deleteSubvolume(at, id, { now });
     directory.entries.delete(name);
     this.model.subvolumes.delete(id);
   }
