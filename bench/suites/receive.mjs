@@ -82,7 +82,8 @@ class Destination {
   }
 
   /**
-   * Of names, attributes and contents that a command has received.
+   * Of names, attributes and contents that a command has received. Not of the time of the subvolume's own directory:
+   * where a stream makes temporary names in it after its last UTIMES, the peer leaves the time of the receive.
    *
    * @param {import("../measure.mjs").Runnable | Unavailable} runnable
    */
@@ -91,7 +92,7 @@ class Destination {
     runnable.before?.();
     const [program, ...args] = /** @type {[string, ...string[]]} */ (runnable.command);
     sh(program, ...args);
-    const attributes = "find . -mindepth 1 -printf '%P %y %m %U %G %n %l %T@\\n' | sort";
+    const attributes = "find . -mindepth 2 -printf '%P %y %m %U %G %n %l %T@\\n' | sort";
     const contents = "find . -type f -print0 | sort -z | xargs -0 cat";
     const { stdout } = spawnSync("bash", ["-c", `{ ${attributes}; ${contents}; } | sha256sum`], {
       cwd: this.root,
