@@ -31,10 +31,11 @@ export async function settle(tx: Transaction): Promise<void> {
   for (;;) {
     await tx.extents.applyAll();
     const chunks = await addChunks(tx);
+    const sizes = await writeDeviceSizes(tx);
     const space = await writeFreeSpace(tx);
     const groups = await writeBlockGroups(tx);
     const roots = await writeRootItems(tx);
-    if (!chunks && !space && !groups && !roots && tx.refs.size === 0) return;
+    if (!chunks && !sizes && !space && !groups && !roots && tx.refs.size === 0) return;
   }
 }
 
@@ -156,6 +157,22 @@ async function addChunks(tx: Transaction): Promise<boolean> {
     if ((chunk.type & BLOCK_GROUP_SYSTEM) !== 0) addToArray(tx, chunk);
   }
   return chunks.length > 0;
+}
+
+/** Sizes of devices that became longer or shorter. */
+async function writeDeviceSizes(tx: Transaction): Promise<boolean> {
+  let changed = false;
+  for (const [devid, totalBytes] of tx.space.resized) {
+    const data = (await tx.get(ids.CHUNK_TREE_OBJECTID, deviceKey(devid)))!;
+    const delta = BigInt(totalBytes) - asStruct(DevItem, data.slice()).totalBytes;
+    if (delta === 0n) continue;
+    tx.superblock.totalBytes += delta;
+    await tx.edit(ids.CHUNK_TREE_OBJECTID, deviceKey(devid), (view) => {
+      asStruct(DevItem, view).totalBytes += delta;
+    });
+    changed = true;
+  }
+  return changed;
 }
 
 function addToArray(tx: Transaction, chunk: Chunk): void {

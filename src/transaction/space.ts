@@ -1,5 +1,5 @@
 import { BtrfsError } from "../errors.ts";
-import { BLOCK_GROUP_DATA, BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, type Profile } from "../format/chunk.ts";
+import { BLOCK_GROUP_DATA, BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, PROFILES, type Profile } from "../format/chunk.ts";
 import { type Chunk, ChunkMap } from "../volume/chunk-map.ts";
 import { BlockGroup } from "./block-group.ts";
 import { planChunk, type RoomyDevice } from "./device-space.ts";
@@ -15,6 +15,8 @@ export interface SpaceRecords {
 export interface SpaceOptions {
   readonly chunks: readonly Chunk[];
   readonly devices: readonly RoomyDevice[];
+  /** Makes a device longer: called when no chunk fits any more. What it throws is the allocation's error. */
+  readonly enlarge?: ((devid: number, totalBytes: number) => Promise<void>) | undefined;
   readonly nodeSize: number;
   readonly sectorSize: number;
   /** Data and metadata share chunks. */
@@ -23,6 +25,8 @@ export interface SpaceOptions {
   readonly bytesUsed: number;
   readonly records: SpaceRecords;
 }
+
+const LEAST_GROWTH = 1_048_576;
 
 export type SpaceKind = "data" | "metadata" | "system";
 
@@ -35,7 +39,10 @@ export class Space {
   readonly groups = new Map<Chunk, BlockGroup>();
   /** Chunks without items yet. */
   readonly newChunks: Chunk[] = [];
+  /** Devices whose sizes the next commit changes, in bytes. */
+  readonly resized = new Map<number, number>();
   chunks: ChunkMap;
+  #devices: readonly RoomyDevice[];
   /** Bytes in extents, as the next commit will have it. */
   bytesUsed: number;
   /** The group that the last allocation of each kind came from. */
@@ -44,6 +51,7 @@ export class Space {
   constructor(options: SpaceOptions) {
     this.options = options;
     this.chunks = new ChunkMap(options.chunks);
+    this.#devices = options.devices;
     this.bytesUsed = options.bytesUsed;
   }
 
@@ -94,7 +102,14 @@ export class Space {
 
   /** After a commit. */
   committed(): void {
+    this.resized.clear();
     for (const group of this.groups.values()) group.unpin();
+  }
+
+  /** Chunks may be put on so many bytes of a device from now on; the next commit says so. */
+  resize(devid: number, totalBytes: number): void {
+    this.#devices = this.#devices.map((device) => (device.devid === devid ? { ...device, totalBytes } : device));
+    this.resized.set(devid, totalBytes);
   }
 
   async #search(kind: SpaceKind, length: number, align: number): Promise<number> {
@@ -108,7 +123,7 @@ export class Space {
       const start = group.take(length, align);
       if (start !== undefined) return this.#found(kind, group, start, length);
     }
-    const group = this.#addChunk(kind, length);
+    const group = this.#addChunk(kind, length) ?? (await this.#enlarge(kind, length));
     const start = group?.take(length, align);
     if (start !== undefined) return this.#found(kind, group!, start, length);
     throw new BtrfsError(
@@ -154,7 +169,7 @@ export class Space {
   #addChunk(kind: SpaceKind, least: number): BlockGroup | undefined {
     const type = this.#typeOf(kind);
     const { chunks } = this.chunks;
-    const chunk = planChunk(chunks, this.options.devices, type, this.#profileOf(kind), least);
+    const chunk = planChunk(chunks, this.#devices, type, this.#profileOf(kind), least);
     if (chunk === undefined) return undefined;
     this.chunks = new ChunkMap([...chunks, chunk]);
     this.newChunks.push(chunk);
@@ -164,6 +179,22 @@ export class Space {
     group.load(free);
     this.groups.set(chunk, group);
     return group;
+  }
+
+  /** A chunk on a device that is made longer for it: by a quarter, so that what is large is so in few steps. */
+  async #enlarge(kind: SpaceKind, least: number): Promise<BlockGroup | undefined> {
+    const device = this.#devices[0];
+    if (this.options.enlarge === undefined || device === undefined || this.#devices.length > 1) return undefined;
+    const { devid, totalBytes } = device;
+    const more = Math.max(
+      totalBytes / 4,
+      LEAST_GROWTH,
+      PROFILES[this.#profileOf(kind)].factor * (least + LEAST_GROWTH),
+    );
+    const enlarged = Math.ceil((totalBytes + more) / LEAST_GROWTH) * LEAST_GROWTH;
+    await this.options.enlarge(devid, enlarged);
+    this.resize(devid, enlarged);
+    return this.#addChunk(kind, least);
   }
 
   /** The profile of the newest chunk of the kind. */

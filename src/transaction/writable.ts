@@ -5,12 +5,16 @@ import { INCOMPAT_MIXED_GROUPS } from "../format/superblock.ts";
 import { openVolume, type VolumeOptions } from "../volume/open.ts";
 import type { Volume } from "../volume/volume.ts";
 import { settle, Writer } from "./commit.ts";
+import { storeOf } from "./data-store.ts";
 import { spaceRecords } from "./records.ts";
 import { checkWritable } from "./refusals.ts";
 import { Space } from "./space.ts";
 import { Transaction } from "./transaction.ts";
 
-export interface WritableOptions extends Pick<VolumeOptions, "cacheBytes" | "onEvent"> {}
+export interface WritableOptions extends Pick<VolumeOptions, "cacheBytes" | "onEvent"> {
+  /** Makes the store longer when no space is left, and the filesystem with it. For a single device. */
+  readonly enlarge?: boolean | undefined;
+}
 
 /**
  * Opens a filesystem to change it: all of its devices. Nothing else may have it open: whoever opens the stores sees to that.
@@ -26,7 +30,7 @@ export async function openWritableVolume(
   }
   const volume = await openVolume(stores, options);
   await checkWritable(volume);
-  return new WritableVolume(volume);
+  return new WritableVolume(volume, options.enlarge === true);
 }
 
 /** A filesystem that can be changed, one transaction after the other. */
@@ -35,9 +39,11 @@ export class WritableVolume implements AsyncDisposable {
   #space: Space | undefined;
   #running: Transaction | undefined;
   #failure: unknown;
+  readonly #enlarges: boolean;
 
-  constructor(volume: Volume) {
+  constructor(volume: Volume, enlarge = false) {
     this.#volume = volume;
+    this.#enlarges = enlarge;
   }
 
   /** The filesystem as of the last commit: another one after each. */
@@ -93,7 +99,7 @@ export class WritableVolume implements AsyncDisposable {
     this.#demand(tx);
     const writer = new Writer(tx);
     try {
-      if (tx.dirtyBytes > 0 || tx.refs.size > 0) {
+      if (tx.dirtyBytes > 0 || tx.refs.size > 0 || tx.space.resized.size > 0) {
         await settle(tx);
         await writer.writeBlocks();
       }
@@ -111,8 +117,9 @@ export class WritableVolume implements AsyncDisposable {
       this.#failure = error;
       throw error;
     }
+    const resized = new Map(tx.space.resized);
     tx.space.committed();
-    this.#volume = await this.#volume.after(tx.superblock, tx.space.chunks, tx.nodes.dirty.values());
+    this.#volume = await this.#volume.after(tx.superblock, tx.space.chunks, tx.nodes.dirty.values(), resized);
   }
 
   /** Forgets what a transaction did. What it handed out is free, as the last commit has it. */
@@ -120,6 +127,30 @@ export class WritableVolume implements AsyncDisposable {
     this.#demand(tx);
     this.#running = undefined;
     this.#space = undefined;
+  }
+
+  /**
+   * Makes the filesystem, and then its store, as short as its chunks let it be. For a single device.
+   *
+   * @param spareBytes Left behind the last chunk, for chunks to come.
+   * @returns Bytes of the filesystem.
+   */
+  async shrinkToFit(spareBytes = 0): Promise<number> {
+    const [device, another] = this.#volume.devices.values();
+    if (device?.totalBytes === undefined || another !== undefined) {
+      throw new BtrfsError("unsupported", "Cannot shrink filesystem: it has several devices");
+    }
+    const { devid } = device;
+    await this.transaction(async ({ space, volume }) => {
+      const ends = space.chunks.chunks.flatMap(({ stripes, stripeLength }) =>
+        stripes.map(({ physical }) => physical + stripeLength),
+      );
+      const wanted = Math.ceil((Math.max(...ends) + spareBytes) / volume.sectorSize) * volume.sectorSize;
+      if (wanted < device.totalBytes!) space.resize(devid, wanted);
+    });
+    const { totalBytes } = this.#volume.devices.get(devid)!;
+    await storeOf(this.#volume, devid).resize(totalBytes!);
+    return totalBytes!;
   }
 
   async close(): Promise<void> {
@@ -145,6 +176,7 @@ export class WritableVolume implements AsyncDisposable {
       })),
       nodeSize,
       sectorSize,
+      enlarge: this.#enlarges ? (devid, totalBytes) => storeOf(this.#volume, devid).resize(totalBytes) : undefined,
       mixed: (superblock.incompatFlags & INCOMPAT_MIXED_GROUPS) !== 0n,
       bytesUsed: Number(superblock.bytesUsed),
       records: spaceRecords(() => this.#volume),

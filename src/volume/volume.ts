@@ -193,9 +193,17 @@ export class Volume implements LogicalSource {
    * before, as long as nothing is written over it.
    *
    * @param written Tree blocks of the commit.
+   * @param resized Sizes of devices that the commit changed, in bytes.
    */
-  async after(superblock: SuperblockView, chunks: ChunkMap, written: Iterable<NodeBlock>): Promise<Volume> {
-    const { devices, checksum } = this;
+  async after(
+    superblock: SuperblockView,
+    chunks: ChunkMap,
+    written: Iterable<NodeBlock>,
+    resized: ReadonlyMap<number, number>,
+  ): Promise<Volume> {
+    const { checksum } = this;
+    const devices = new Map(this.devices);
+    for (const [devid, totalBytes] of resized) devices.set(devid, { ...devices.get(devid)!, totalBytes });
     const limits: NodeLimits = { ...this.limits, generation: Number(superblock.generation) };
     const mirrors = new Mirrors(chunks, devices);
     const nodes = new NodeReader(mirrors, checksum, limits, this.#nodes.cache, this.#onEvent);
