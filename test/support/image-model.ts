@@ -3,7 +3,12 @@ import { FS_TREE_OBJECTID } from "../../src/format/objectid.ts";
 /** A file or a directory as it should be. */
 export interface ModelFile {
   readonly kind: "file";
+  /** Replaced, never changed: snapshots share it. */
   content: Uint8Array;
+  /** Permissions. */
+  mode: number;
+  /** Without checksums, as `chattr +C` makes a file. */
+  readonly isPlain: boolean;
   readonly xattrs: Map<string, string>;
 }
 export interface ModelSymlink {
@@ -28,15 +33,34 @@ export type ModelEntry = ModelFile | ModelSymlink | ModelDirectory | ModelSubvol
 export interface ModelSubvolume {
   readonly id: bigint;
   readonly root: ModelDirectory;
-  readonly readOnly: boolean;
+  readOnly: boolean;
 }
 
 /** A filesystem in memory: what an image should hold. */
 export class ImageModel {
   readonly subvolumes = new Map<bigint, ModelSubvolume>();
+  /** What is mounted when nothing is said. */
+  defaultSubvolume = FS_TREE_OBJECTID;
 
   constructor() {
     this.add(FS_TREE_OBJECTID);
+  }
+
+  /** Another one that holds the same, to go back to. */
+  copy(): ImageModel {
+    const model = new ImageModel();
+    model.defaultSubvolume = this.defaultSubvolume;
+    for (const { id, root, readOnly } of this.subvolumes.values()) {
+      model.subvolumes.set(id, { id, root: copyOf(root, new Map(), true) as ModelDirectory, readOnly });
+    }
+    return model;
+  }
+
+  /** Bytes of all files, each as often as a subvolume has it. */
+  get bytes(): number {
+    let sum = 0;
+    for (const id of this.subvolumes.keys()) for (const { file } of this.files(id)) sum += file.content.byteLength;
+    return sum;
   }
 
   add(id: bigint): ModelSubvolume {
@@ -73,19 +97,19 @@ export class ImageModel {
 }
 
 /** A file with two names stays one file. */
-function copyOf(entry: ModelEntry, files: Map<ModelFile, ModelFile>): ModelEntry {
+function copyOf(entry: ModelEntry, files: Map<ModelFile, ModelFile>, withSubvolumes = false): ModelEntry {
   if (entry.kind === "symlink" || entry.kind === "placeholder") return entry;
-  if (entry.kind === "subvolume") return { kind: "placeholder" };
+  if (entry.kind === "subvolume") return withSubvolumes ? entry : { kind: "placeholder" };
   if (entry.kind === "file") {
     let copy = files.get(entry);
     if (copy === undefined) {
-      copy = { kind: "file", content: entry.content, xattrs: new Map(entry.xattrs) };
+      copy = { ...entry, xattrs: new Map(entry.xattrs) };
       files.set(entry, copy);
     }
     return copy;
   }
   return {
     kind: "directory",
-    entries: new Map([...entry.entries].map(([name, child]) => [name, copyOf(child, files)])),
+    entries: new Map([...entry.entries].map(([name, child]) => [name, copyOf(child, files, withSubvolumes)])),
   };
 }

@@ -4,35 +4,74 @@ import type { ByteStore } from "../../../src/device/source.ts";
 import { openFileDevice } from "../../../src/node/file-device.ts";
 import { makeWorkDirectory, removeWorkDirectory } from "./cleanup.ts";
 import { makeSparse, TestFilesystem } from "./filesystem.ts";
-import { tryRun } from "./run.ts";
+import { run, tryRun } from "./run.ts";
 
-/** An image file in a place of its own, for btrkit to write and the kernel and btrfs-progs to judge. */
+export type CheckMode = "original" | "lowmem";
+
+/** Image files in a place of their own, for btrkit to write and the kernel and btrfs-progs to judge. */
 export class WrittenImage implements AsyncDisposable {
   readonly work = makeWorkDirectory();
-  readonly path = join(this.work, "image");
+  /** One for each device. */
+  readonly paths: readonly string[];
 
-  constructor(sizeMiB: number) {
-    makeSparse(this.path, Math.round(sizeMiB * 1_048_576));
+  /** @param sizeMiB Of each device. */
+  constructor(sizeMiB: number, devices = 1) {
+    this.paths = Array.from({ length: devices }, (_, index) =>
+      join(this.work, devices === 1 ? "image" : `image-${index + 1}`),
+    );
+    for (const path of this.paths) makeSparse(path, Math.round(sizeMiB * 1_048_576));
+  }
+
+  get path(): string {
+    return this.paths[0]!;
   }
 
   /** Opens the image for writing while `use` runs. */
   async open<T>(use: (store: ByteStore) => Promise<T>): Promise<T> {
-    const store = await openFileDevice(this.path, { writable: true });
+    return this.openAll(([store]) => use(store!));
+  }
+
+  /** Opens all devices for writing while `use` runs. */
+  async openAll<T>(use: (stores: readonly ByteStore[]) => Promise<T>): Promise<T> {
+    const stores: ByteStore[] = [];
     try {
-      return await use(store);
+      for (const path of this.paths) stores.push(await openFileDevice(path, { writable: true }));
+      return await use(stores);
     } finally {
-      await store.close?.();
+      for (const store of stores) await store.close?.();
     }
   }
 
-  /** `btrfs check` finds nothing, in both of its modes, data checksums included. */
-  check(): Promise<void> {
-    return checkClean(this.path);
+  /** `mkfs.btrfs` with these options, on all devices. */
+  async make(options: readonly string[]): Promise<void> {
+    await run("mkfs.btrfs", ["-q", "-f", ...options, ...this.paths]);
   }
 
-  /** The kernel mounts the image for writing; unmounted when `use` is done, with nothing to say for scrub. */
-  async mounted<T>(use: (directory: string) => Promise<T>): Promise<T> {
-    const filesystem = await TestFilesystem.make({ images: [this.path] });
+  /** `btrfs check` finds nothing, in both of its modes unless one is named, data checksums included. */
+  async check(modes: readonly CheckMode[] = ["original", "lowmem"]): Promise<void> {
+    if (this.paths.length === 1) return checkClean(this.path, modes);
+    const loops: string[] = [];
+    try {
+      for (const path of this.paths)
+        loops.push((await run("losetup", ["--find", "--show", path])).stdout.toString().trim());
+      await run("btrfs", ["device", "scan", ...loops]);
+      await checkClean(loops[0]!, modes);
+    } finally {
+      for (const loop of loops) {
+        await tryRun("btrfs", ["device", "scan", "--forget", loop]);
+        await tryRun("losetup", ["-d", loop]);
+      }
+    }
+  }
+
+  /**
+   * The kernel mounts the image for writing, its top level; unmounted when `use` is done, with nothing to say for scrub.
+   *
+   * @param options Of mount.
+   */
+  async mounted<T>(use: (directory: string) => Promise<T>, options?: string): Promise<T> {
+    const mount = options === undefined ? "subvolid=5" : `subvolid=5,${options}`;
+    const filesystem = await TestFilesystem.make({ images: this.paths, mount });
     try {
       const result = await use(filesystem.directory);
       await filesystem.sync();
@@ -50,8 +89,8 @@ export class WrittenImage implements AsyncDisposable {
   }
 }
 
-export async function checkClean(image: string): Promise<void> {
-  for (const mode of ["original", "lowmem"]) {
+export async function checkClean(image: string, modes: readonly CheckMode[] = ["original", "lowmem"]): Promise<void> {
+  for (const mode of modes) {
     const ran = await tryRun("btrfs", ["check", "--check-data-csum", `--mode=${mode}`, image]);
     const said = `${ran.stdout}${ran.stderr}`;
     if (ran.code !== 0 || /error|mismatch|warning/i.test(said.replace(/no error found/g, ""))) {
