@@ -76,7 +76,7 @@ async function run(): Promise<void> {
   const codecs = await loadCodecs();
   ring.setReady();
   for (let index = 0; ; index++) {
-    if (ring.filled === index) ring.waitFilled(index);
+    ring.waitFilled(index);
     const goesOn = await work(index, codecs);
     ring.release();
     if (!goesOn) break;

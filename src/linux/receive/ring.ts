@@ -65,7 +65,8 @@ export class Ring {
 
   /** Blocks until another slot than the first `count` is filled. */
   waitFilled(count: number): void {
-    Atomics.wait(this.#control, FILLED, count);
+    // The filler counts first and wakes then: what wakes this thread may be about a slot that is emptied already.
+    while (this.filled === count) Atomics.wait(this.#control, FILLED, count);
   }
 
   /** Blocks until another slot than the first `count` is emptied; false when that takes longer than `milliseconds`. */
