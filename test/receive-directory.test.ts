@@ -11,7 +11,24 @@ import { NodeDirectoryHost } from "../src/node/node-directory-host.ts";
 import { receive } from "../src/receive/receive.ts";
 import { FoldingHost } from "./support/folding-host.ts";
 import { hostTree } from "./support/host-tree.ts";
-import { type Attribute, commandOf, END, stream, time, u64 } from "./support/raw-stream.ts";
+import {
+  chmod,
+  chown,
+  clone,
+  link,
+  mkdir,
+  mkfile,
+  mknod,
+  removeXattr,
+  rename,
+  setXattr,
+  snapshot,
+  subvol,
+  unlink,
+  utimes,
+  write,
+} from "./support/raw-commands.ts";
+import { END, stream } from "./support/raw-stream.ts";
 import { sidecarLines, withSidecar } from "./support/sidecar-tree.ts";
 import { snapshotTree, streamBytes, type TreeEntry } from "./support.ts";
 
@@ -183,97 +200,6 @@ describe.each(HOSTS)("by means of %s", (kind) => {
   }
 });
 
-const PATH = 15;
-const uuid = (byte: number): Uint8Array => new Uint8Array(16).fill(byte);
-const v2 = (number: number, attributes: readonly Attribute[]) => commandOf(2, number, attributes);
-const subvol = (name: string, id = 1) =>
-  v2(1, [
-    [PATH, name],
-    [1, uuid(id)],
-    [2, u64(7)],
-  ]);
-const snapshot = (name: string, id: number, parent: number) =>
-  v2(2, [
-    [PATH, name],
-    [1, uuid(id)],
-    [2, u64(8)],
-    [20, uuid(parent)],
-    [21, u64(7)],
-  ]);
-const mkfile = (path: string | Uint8Array) =>
-  v2(3, [
-    [PATH, path],
-    [3, u64(257)],
-  ]);
-const mkdir = (path: string) =>
-  v2(4, [
-    [PATH, path],
-    [3, u64(258)],
-  ]);
-const rename = (path: string, to: string) =>
-  v2(9, [
-    [PATH, path],
-    [16, to],
-  ]);
-const link = (path: string, to: string) =>
-  v2(10, [
-    [PATH, path],
-    [17, to],
-  ]);
-const unlink = (path: string) => v2(11, [[PATH, path]]);
-const write = (path: string, data: string, offset = 0) =>
-  v2(15, [
-    [PATH, path],
-    [18, u64(offset)],
-    [19, data],
-  ]);
-const clone = (path: string, from: number, source: string, length: number) =>
-  v2(16, [
-    [18, u64(0)],
-    [24, u64(length)],
-    [PATH, path],
-    [20, uuid(from)],
-    [21, u64(7)],
-    [22, source],
-    [23, u64(0)],
-  ]);
-const chmod = (path: string, mode: number) =>
-  v2(18, [
-    [PATH, path],
-    [5, u64(mode)],
-  ]);
-const chown = (path: string, uid: number, gid: number) =>
-  v2(19, [
-    [PATH, path],
-    [6, u64(uid)],
-    [7, u64(gid)],
-  ]);
-const utimes = (path: string) =>
-  v2(20, [
-    [PATH, path],
-    [11, time(5)],
-    [10, time(6)],
-    [9, time(7)],
-  ]);
-const mknod = (path: string) =>
-  v2(5, [
-    [PATH, path],
-    [3, u64(259)],
-    [8, u64(0x103)],
-    [5, u64(0o20644)],
-  ]);
-const setXattr = (path: string, name: string, value: string) =>
-  v2(13, [
-    [PATH, path],
-    [13, name],
-    [14, value],
-  ]);
-const removeXattr = (path: string, name: string) =>
-  v2(14, [
-    [PATH, path],
-    [13, name],
-  ]);
-
 describe("names that a host takes for one", () => {
   const folding = (directory: string) => new FoldingHost(directory);
   const cases: readonly (readonly [string, Uint8Array])[] = [
@@ -319,7 +245,13 @@ describe("names that a host takes for one", () => {
 });
 
 describe("what a host does not hold", () => {
-  const all = [mkfile("f"), chown("f", 12345, 54321), chmod("f", 0o6755), mknod("n"), setXattr("f", "trusted.t", "v")];
+  const all = [
+    mkfile("f"),
+    chown("f", 12345, 54321),
+    chmod("f", 0o6755),
+    mknod("n", 0x103, 0o20644),
+    setXattr("f", "trusted.t", "v"),
+  ];
   const user = (directory: string) =>
     new (class extends NodeDirectoryHost {
       override readonly isPrivileged = false;
@@ -419,19 +351,19 @@ describe("in place", () => {
   };
 
   test("a clone out of the parent is made while its source is as it was", async () => {
-    const read = await onto(mkfile("new"), clone("new", 1, "d/b", 5), write("d/b", "OTHER"));
+    const read = await onto(mkfile("new"), clone("new", "d/b", 5), write("d/b", "OTHER"));
     expect([read("new"), read("d/b")]).toEqual(["other", "OTHER"]);
   });
 
   test.each([
-    ["was written to", [write("a", "CONTENT"), mkfile("new"), clone("new", 1, "a", 7)]],
-    ["has another name", [rename("a", "x"), mkfile("new"), clone("new", 1, "a", 7)]],
-    ["was replaced", [unlink("a"), mkfile("a"), write("a", "CONTENT"), mkfile("new"), clone("new", 1, "a", 7)]],
+    ["was written to", [write("a", "CONTENT"), mkfile("new"), clone("new", "a", 7)]],
+    ["has another name", [rename("a", "x"), mkfile("new"), clone("new", "a", 7)]],
+    ["was replaced", [unlink("a"), mkfile("a"), write("a", "CONTENT"), mkfile("new"), clone("new", "a", 7)]],
     [
       "is in a directory with another name",
-      [rename("d", "e"), mkdir("d"), mkfile("d/b"), mkfile("new"), clone("new", 1, "d/b", 0)],
+      [rename("d", "e"), mkdir("d"), mkfile("d/b"), mkfile("new"), clone("new", "d/b", 0)],
     ],
-    ["was written to by another name", [link("z", "a"), write("z", "CONTENT"), mkfile("new"), clone("new", 1, "a", 7)]],
+    ["was written to by another name", [link("z", "a"), write("z", "CONTENT"), mkfile("new"), clone("new", "a", 7)]],
   ])("a clone out of the parent is refused when its source %s", async (_, commands) => {
     await expect(onto(...commands)).rejects.toMatchObject({ code: "missing" });
   });

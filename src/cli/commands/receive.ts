@@ -68,9 +68,10 @@ with --format jsonl one JSON object.`,
       if (!plain && (strict || inPlace || preserveSetid)) {
         throw new UsageError("options '--strict', '--in-place' and '--preserve-setid' need '--target directory'");
       }
-      const directory = await loadDirectory();
       if (options.cleanup) {
-        return await (plain ? directory.cleanUpDirectory : live.cleanUpLive)(context, operands[0]);
+        if (!plain) return await live.cleanUpLive(context, operands[0]);
+        const { cleanUpDirectory } = await loadDirectory();
+        return await cleanUpDirectory(context, operands[0]);
       }
       const mode = progressMode(options.progress ?? (quiet ? "" : undefined));
       using source = await openStream(options.file || "-", context.signal);
@@ -79,7 +80,8 @@ with --format jsonl one JSON object.`,
       const flags = { quiet, verbose, onlyFirstSegment: onlyOne, maxErrors, progress: mode };
       if (plain) {
         const plainWishes = { strict, inPlace, preserveSetid };
-        return await directory.receiveDirectory(context, source, operands[0], flags, plainWishes);
+        const { receiveDirectory } = await loadDirectory();
+        return await receiveDirectory(context, source, operands[0], flags, plainWishes);
       }
       return await live.receiveLive(context, source, operands[0], flags, wishes);
     }
