@@ -188,9 +188,7 @@ async function storeCompressed(
   const { sectorSize } = at.tx.volume;
   const packed = await compressed(at, data, compress, fileBytes - sectorSize, false);
   if (packed === undefined) return false;
-  const stored = new Uint8Array(Math.ceil(packed.byteLength / sectorSize) * sectorSize);
-  stored.set(packed);
-  const { logical, length } = await at.tx.data.write(stored);
+  const { logical, length } = await at.tx.data.write(packed);
   await insertExtent(at, inode, {
     at: offset,
     numBytes: BigInt(fileBytes),

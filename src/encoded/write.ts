@@ -129,9 +129,7 @@ async function store(at: Place, inode: bigint, item: InodeView, io: EncodedIo, d
     await insertInline(at, inode, data, Number(length), compression);
     added += length;
   } else {
-    const padded = new Uint8Array(Math.ceil(data.byteLength / sectorSize) * sectorSize);
-    padded.set(data);
-    const { logical, length: stored } = await at.tx.data.write(padded);
+    const { logical, length: stored } = await at.tx.data.write(data);
     const ramBytes = ceil(unencodedLength, sector);
     const extent = { at: offset, numBytes, logical, length: stored, ramBytes, offset: unencodedOffset, compression };
     await insertExtent(at, inode, extent);

@@ -69,13 +69,25 @@ let slabUsed = 0;
 
 /** `key` packed, in bytes of its own. */
 export function packKey(key: Key): DataView {
+  const view = nextPacked();
+  encodeKey(key, view, 0);
+  return view;
+}
+
+function nextPacked(): DataView {
   if (slabUsed === SLAB_BYTES) {
     slab = new ArrayBuffer(SLAB_BYTES);
     slabUsed = 0;
   }
   const view = new DataView(slab, slabUsed, KEY_BYTES);
   slabUsed += KEY_BYTES;
-  encodeKey(key, view, 0);
+  return view;
+}
+
+/** As `packKey`, of numbers of at most 2^53 - 1. */
+export function packNumbers(objectid: number, type: number, offset: number): DataView {
+  const view = nextPacked();
+  writeKey(view, objectid, type, offset);
   return view;
 }
 

@@ -1,5 +1,5 @@
 import { CorruptError } from "../errors.ts";
-import { type Key, keyOf } from "../format/key.ts";
+import { type Key, keyOf, packKey } from "../format/key.ts";
 import { EXTENT_CSUM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES, itemBytes, itemSize, slotKey } from "../format/node.ts";
 import { EXTENT_CSUM_OBJECTID } from "../format/objectid.ts";
@@ -14,6 +14,16 @@ export interface ChecksumOptions {
   readonly checksumSize: number;
 }
 
+/** Checksums of data that lies together. */
+interface Run {
+  readonly logical: number;
+  values: Uint8Array;
+  /** Bytes of `values`. */
+  used: number;
+}
+
+const LEAST_RUN_BYTES = 256;
+
 /** Checksums of stored data, sector by sector. */
 export class Checksums {
   readonly #editor: Editor;
@@ -21,6 +31,8 @@ export class Checksums {
   readonly #options: ChecksumOptions;
   /** Checksums that one item may hold. */
   readonly #maxCount: number;
+
+  readonly #waiting: Run[] = [];
 
   constructor(editor: Editor, tree: () => Promise<OpenTree>, options: ChecksumOptions) {
     this.#editor = editor;
@@ -30,18 +42,51 @@ export class Checksums {
     this.#maxCount = Math.min(fit, 4096);
   }
 
-  /** Adds checksums of sectors that have none, one behind the other in `values`. */
-  async insert(logical: number, values: Uint8Array): Promise<void> {
+  /**
+   * Room for the checksums of `length` bytes that have none: where to write them, one behind the other, before the next
+   * call. They wait in memory, those of data that lies together in one run, until `flush`.
+   */
+  reserve(logical: number, length: number): { readonly values: Uint8Array; readonly at: number } {
+    const { checksumSize, sectorSize } = this.#options;
+    const size = (length / sectorSize) * checksumSize;
+    let run = this.#waiting.at(-1);
+    if (run === undefined || run.logical + (run.used / checksumSize) * sectorSize !== logical) {
+      run = { logical, values: new Uint8Array(Math.max(size, LEAST_RUN_BYTES)), used: 0 };
+      this.#waiting.push(run);
+    }
+    if (run.used + size > run.values.byteLength) {
+      const grown = new Uint8Array(Math.max(run.values.byteLength * 2, run.used + size));
+      grown.set(run.values);
+      run.values = grown;
+    }
+    const at = run.used;
+    run.used += size;
+    return { values: run.values, at };
+  }
+
+  /** Bytes that wait. */
+  get waitingBytes(): number {
+    return this.#waiting.reduce((sum, { values }) => sum + values.byteLength, 0);
+  }
+
+  /** Puts into the tree what waits. */
+  async flush(): Promise<void> {
+    const runs = this.#waiting.splice(0).sort((a, b) => a.logical - b.logical);
+    for (const { logical, values, used } of runs) await this.#insert(logical, values.subarray(0, used));
+  }
+
+  async #insert(logical: number, values: Uint8Array): Promise<void> {
     const { checksumSize, sectorSize } = this.#options;
     const tree = await this.#tree();
     let at = await this.#append(tree, logical, values);
     while (at < values.byteLength) {
       const size = Math.min(values.byteLength - at, this.#maxCount * checksumSize);
-      await this.#editor.insert(
+      const done = this.#editor.insert(
         tree,
         csumKey(logical + (at / checksumSize) * sectorSize),
         values.subarray(at, at + size),
       );
+      if (done !== undefined) await done;
       at += size;
     }
   }
@@ -53,6 +98,7 @@ export class Checksums {
    */
   async read(logical: number, length: number): Promise<Uint8Array> {
     const { checksumSize, sectorSize } = this.#options;
+    await this.flush();
     const tree = await this.#tree();
     const values = new Uint8Array((length / sectorSize) * checksumSize);
     const end = logical + length;
@@ -73,6 +119,7 @@ export class Checksums {
   /** Removes the checksums of `[start, end)`, as far as there are any. */
   async remove(start: number, end: number): Promise<void> {
     const { checksumSize, sectorSize } = this.#options;
+    await this.flush();
     const tree = await this.#tree();
     for (;;) {
       const found = await this.#overlapping(tree, start, end);
@@ -104,7 +151,7 @@ export class Checksums {
     const data = new Uint8Array(size + taken);
     data.set(itemBytes(span.leaf, span.first));
     data.set(values.subarray(0, taken), size);
-    await this.#editor.replace(tree, key, data);
+    await this.#editor.replace(tree, packKey(key), data);
     return taken;
   }
 
@@ -120,12 +167,16 @@ export class Checksums {
       const data = itemBytes(before.leaf, before.first).slice();
       if (first + (data.byteLength / checksumSize) * sectorSize > start) return { first, data };
     }
-    const next = await this.#editor.walk(tree, { first: csumKey(start), last: csumKey(end) }).next();
+    const next = await this.#editor.walk(tree, { first: keyAt(start), last: keyAt(end) }).next();
     if (next === undefined) return undefined;
     return { first: Number(slotKey(next.leaf, next.first).offset), data: itemBytes(next.leaf, next.first).slice() };
   }
 }
 
-function csumKey(logical: number): Key {
+function keyAt(logical: number): Key {
   return keyOf(EXTENT_CSUM_OBJECTID, EXTENT_CSUM, BigInt(logical));
+}
+
+function csumKey(logical: number): DataView {
+  return packKey(keyAt(logical));
 }

@@ -28,6 +28,7 @@ const MAX_WRITE_BYTES = 1_048_576;
  */
 export async function settle(tx: Transaction): Promise<void> {
   await markQuotas(tx);
+  await tx.flush();
   for (;;) {
     await tx.extents.applyAll();
     const chunks = await addChunks(tx);

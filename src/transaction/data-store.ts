@@ -6,7 +6,11 @@ import { placeIn } from "../volume/raid.ts";
 import type { Volume } from "../volume/volume.ts";
 import type { Checksums } from "./checksums.ts";
 import type { DelayedRefs } from "./delayed-refs.ts";
+import type { MaybePromise } from "./editor.ts";
 import type { Space } from "./space.ts";
+import { WriteBehind } from "./write-behind.ts";
+
+const PIECE_BYTES = 1 << 20;
 
 /** Stored data. */
 export interface StoredData {
@@ -22,37 +26,63 @@ export class DataStore {
   readonly #space: Space;
   readonly #checksums: Checksums;
   readonly #refs: DelayedRefs;
+  readonly #out: WriteBehind;
 
   constructor(volume: Volume, space: Space, checksums: Checksums, refs: DelayedRefs) {
     this.#volume = volume;
     this.#space = space;
     this.#checksums = checksums;
     this.#refs = refs;
+    this.#out = new WriteBehind((logical, data) => writeLogical(volume, space.chunks, logical, data));
   }
 
   /**
-   * Stores `data`, whole sectors, as one new extent. It has no reference yet: one has to follow.
+   * Stores `data` as one new extent of whole sectors, zero behind it. It has no reference yet: one has to follow. The
+   * data is copied before this returns, or settles.
    *
    * @param withChecksums Off for files without.
    */
-  async write(data: Uint8Array, withChecksums = true): Promise<StoredData> {
-    const { logical, length } = await this.allocate(data.byteLength);
-    await this.#fill(logical, data, withChecksums);
-    return { logical, length };
+  write(data: Uint8Array, withChecksums = true): MaybePromise<StoredData> {
+    if (this.#out.isBusy) return this.#out.room().then(() => this.write(data, withChecksums));
+    const { sectorSize } = this.#volume;
+    const length = Math.ceil(data.byteLength / sectorSize) * sectorSize;
+    const place = this.#space.allocate("data", length, sectorSize);
+    const store = (logical: number): StoredData => {
+      this.#refs.create(logical, length, -1);
+      this.#fill(logical, data, withChecksums);
+      return { logical, length };
+    };
+    return typeof place === "number" ? store(place) : place.then(store);
   }
 
   /** As `write`, in as many extents as free space has pieces; `each` is told of one before the next is made. */
   async writePieces(
     data: Uint8Array,
     withChecksums: boolean,
-    each: (stored: StoredData, at: number) => Promise<void>,
+    each: (stored: StoredData, at: number) => MaybePromise<void>,
   ): Promise<void> {
     for (let at = 0; at < data.byteLength; ) {
       const { logical, length } = await this.allocateUpTo(data.byteLength - at);
-      await this.#fill(logical, data.subarray(at, at + length), withChecksums);
-      await each({ logical, length }, at);
+      // Not all at once: it may be much more than is to wait in memory.
+      for (let from = 0; from < length; from += PIECE_BYTES) {
+        if (this.#out.isBusy) await this.#out.room();
+        const end = Math.min(from + PIECE_BYTES, length);
+        this.#fill(logical + from, data.subarray(at + from, at + end), withChecksums);
+      }
+      const done = each({ logical, length }, at);
+      if (done !== undefined) await done;
       at += length;
     }
+  }
+
+  /** Writes what was gathered, and waits for all that is under way. @throws what a write threw. */
+  drain(): Promise<void> {
+    return this.#out.drain();
+  }
+
+  /** Waits for what is under way, where its fate does not matter any more. */
+  settle(): Promise<void> {
+    return this.#out.settle();
   }
 
   /** Room for data that is not written: what is there reads as anything. */
@@ -80,6 +110,7 @@ export class DataStore {
    */
   async read(logical: number, target: Uint8Array, verified: boolean): Promise<void> {
     const { sectorSize, checksum } = this.#volume;
+    if (!this.#out.isEmpty) await this.#out.drain();
     const values = verified ? await this.#checksums.read(logical, target.byteLength) : undefined;
     for (let at = 0; at < target.byteLength; ) {
       const chunk = this.#space.chunks.get(logical + at);
@@ -102,17 +133,20 @@ export class DataStore {
     }
   }
 
-  async #fill(logical: number, data: Uint8Array, withChecksums: boolean): Promise<void> {
-    const written = writeLogical(this.#volume, this.#space.chunks, logical, data);
-    try {
+  /** Copies data to where it is written from, in whole sectors, and takes their checksums there. */
+  #fill(logical: number, data: Uint8Array, withChecksums: boolean): void {
+    const { checksum, sectorSize } = this.#volume;
+    const length = Math.ceil(data.byteLength / sectorSize) * sectorSize;
+    for (let at = 0; at < length; ) {
+      const target = this.#out.place(logical + at, length - at);
+      const part = data.subarray(at, at + target.byteLength);
+      target.set(part);
+      target.fill(0, part.byteLength);
       if (withChecksums) {
-        const { checksum, sectorSize } = this.#volume;
-        const values = new Uint8Array((data.byteLength / sectorSize) * checksum.byteLength);
-        checksum.computeSectors(data, sectorSize, values);
-        await this.#checksums.insert(logical, values);
+        const sums = this.#checksums.reserve(logical + at, target.byteLength);
+        checksum.computeSectors(target, sectorSize, sums.values, sums.at);
       }
-    } finally {
-      await written;
+      at += target.byteLength;
     }
   }
 }

@@ -12,7 +12,7 @@ import {
   inlineRefsAt,
   TreeBlockInfo,
 } from "../format/extent-item.ts";
-import { type Key, keyOf } from "../format/key.ts";
+import { type Key, keyOf, packKey } from "../format/key.ts";
 import { EXTENT_DATA_REF, EXTENT_ITEM, METADATA_ITEM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES, itemBytes, slotKey } from "../format/node.ts";
 import type { Sharing } from "./cow.ts";
@@ -104,7 +104,7 @@ export class ExtentTree {
     if (head.setFull) record.item.flags |= BLOCK_FLAG_FULL_BACKREF;
     for (const { ref, delta } of head.deltas.values()) await this.#changeRef(record, ref, delta);
     if (record.item.refs === 0n) {
-      await this.#editor.remove(this.#tree(), record.key);
+      await this.#editor.remove(this.#tree(), packKey(record.key));
       await this.#freed(head, isNew);
     } else {
       await this.#store(record, encodedBytes(record.inline) === inlineBefore);
@@ -135,7 +135,7 @@ export class ExtentTree {
       if (this.#fitsInline(record, ref)) record.inline.push(ref);
       else await this.#insertKeyed(logical, ref);
     }
-    await this.#editor.insert(this.#tree(), key, encodeRecord(record));
+    await this.#editor.insert(this.#tree(), packKey(key), encodeRecord(record));
   }
 
   async #changeRef(record: Record, ref: ExtentRef, delta: number): Promise<void> {
@@ -170,9 +170,9 @@ export class ExtentTree {
     const { key, found } = await this.#findKeyed(logical, ref);
     const changed = withCount(ref, (found === undefined ? 0 : refCount(found)) + delta);
     const tree = this.#tree();
-    if (changed === undefined) await this.#editor.remove(tree, key);
-    else if (found === undefined) await this.#editor.insert(tree, key, encodeKeyedRef(changed));
-    else await this.#editor.replace(tree, key, encodeKeyedRef(changed));
+    if (changed === undefined) await this.#editor.remove(tree, packKey(key));
+    else if (found === undefined) await this.#editor.insert(tree, packKey(key), encodeKeyedRef(changed));
+    else await this.#editor.replace(tree, packKey(key), encodeKeyedRef(changed));
   }
 
   /** The item of a reference, or the key that it would get: the next free one, where hashes collide. */
@@ -180,7 +180,7 @@ export class ExtentTree {
     const name = refName(ref);
     for (let offset = refSequence(ref); ; offset = BigInt.asUintN(64, offset + 1n)) {
       const key = keyOf(BigInt(logical), ref.type, offset);
-      const data = await this.#editor.get(this.#tree(), key);
+      const data = await this.#editor.get(this.#tree(), packKey(key));
       if (data === undefined) return { key, found: undefined };
       const found = decodeKeyedRefs(viewOf(data), ref.type, offset)[0]!;
       if (refName(found) === name) return { key, found };
@@ -195,7 +195,7 @@ export class ExtentTree {
       level < 0
         ? keyOf(BigInt(logical), EXTENT_ITEM, BigInt(length))
         : keyOf(BigInt(logical), METADATA_ITEM, BigInt(level));
-    const span = await this.#editor.find(this.#tree(), wanted, "atOrBefore");
+    const span = await this.#editor.find(this.#tree(), packKey(wanted), "atOrBefore");
     const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
     const isIt =
       key?.objectid === BigInt(logical) &&
@@ -216,8 +216,8 @@ export class ExtentTree {
 
   async #store(record: Record, sameSize: boolean): Promise<void> {
     const data = encodeRecord(record);
-    if (sameSize) await this.#editor.edit(this.#tree(), record.key, (bytes) => bytes.set(data));
-    else await this.#editor.replace(this.#tree(), record.key, data);
+    if (sameSize) await this.#editor.edit(this.#tree(), packKey(record.key), (bytes) => bytes.set(data));
+    else await this.#editor.replace(this.#tree(), packKey(record.key), data);
   }
 }
 

@@ -1,7 +1,7 @@
 import { asStruct } from "../bytes/struct.ts";
 import { CorruptError } from "../errors.ts";
 import { FREE_SPACE_USING_BITMAPS, FreeSpaceInfo } from "../format/free-space.ts";
-import { type Key, keyOf } from "../format/key.ts";
+import { keyOf, MAX_U64, packKey, packNumbers } from "../format/key.ts";
 import { FREE_SPACE_BITMAP, FREE_SPACE_EXTENT, FREE_SPACE_INFO } from "../format/key-type.ts";
 import { itemBytes, slotKey } from "../format/node.ts";
 import type { Tree } from "../tree/source.ts";
@@ -61,13 +61,13 @@ export class FreeSpaceTree {
   async addGroup({ start, length }: Chunk): Promise<void> {
     const info = new FreeSpaceInfo(new DataView(new ArrayBuffer(FreeSpaceInfo.byteLength)));
     info.extentCount = 1;
-    await this.#editor.insert(this.#tree, keyOf(BigInt(start), FREE_SPACE_INFO, BigInt(length)), bytesOf(info));
+    await this.#editor.insert(this.#tree, packNumbers(start, FREE_SPACE_INFO, length), bytesOf(info));
     await this.#editor.insert(this.#tree, extentKey(start, start + length), new Uint8Array(0));
   }
 
   /** Takes ranges that are free out, and puts others in. */
   async update(chunk: Chunk, taken: RangeSet, given: RangeSet): Promise<void> {
-    const key = keyOf(BigInt(chunk.start), FREE_SPACE_INFO, BigInt(chunk.length));
+    const key = packNumbers(chunk.start, FREE_SPACE_INFO, chunk.length);
     const data = await this.#editor.get(this.#tree, key);
     if (data === undefined) {
       throw new CorruptError("Cannot change free space: the block group has none", { logical: chunk.start });
@@ -137,7 +137,7 @@ export class FreeSpaceTree {
   async #extentAtOrBefore(logical: number): Promise<{ start: number; end: number } | undefined> {
     const span = await this.#editor.find(
       this.#tree,
-      keyOf(BigInt(logical), FREE_SPACE_EXTENT, 0xffff_ffff_ffff_ffffn),
+      packKey(keyOf(BigInt(logical), FREE_SPACE_EXTENT, MAX_U64)),
       "atOrBefore",
     );
     if (span === undefined) return undefined;
@@ -154,13 +154,9 @@ export class FreeSpaceTree {
       const to = Math.min(end, bitmap.start + bitmap.length);
       const first = (at - bitmap.start) / this.#sectorSize;
       const last = (to - bitmap.start) / this.#sectorSize;
-      await this.#editor.edit(
-        this.#tree,
-        keyOf(BigInt(bitmap.start), FREE_SPACE_BITMAP, BigInt(bitmap.length)),
-        (bits) => {
-          for (let bit = first; bit < last; bit++) flipBit(bits, bit, isFree, bitmap.start);
-        },
-      );
+      await this.#editor.edit(this.#tree, packNumbers(bitmap.start, FREE_SPACE_BITMAP, bitmap.length), (bits) => {
+        for (let bit = first; bit < last; bit++) flipBit(bits, bit, isFree, bitmap.start);
+      });
       at = to;
     }
     const neighbours = (leftFree ? 1 : 0) + (rightFree ? 1 : 0);
@@ -174,7 +170,7 @@ export class FreeSpaceTree {
   }
 
   async #bitmapOf(logical: number): Promise<{ start: number; length: number; bits: Uint8Array }> {
-    const key: Key = keyOf(BigInt(logical), FREE_SPACE_BITMAP, 0xffff_ffff_ffff_ffffn);
+    const key = packKey(keyOf(BigInt(logical), FREE_SPACE_BITMAP, MAX_U64));
     const span = await this.#editor.find(this.#tree, key, "atOrBefore");
     const found = span === undefined ? undefined : slotKey(span.leaf, span.first);
     if (found?.type !== FREE_SPACE_BITMAP || Number(found.objectid + found.offset) <= logical) {
@@ -197,6 +193,6 @@ function flipBit(bits: Uint8Array, bit: number, isFree: boolean, logical: number
   bits[bit >> 3]! ^= mask;
 }
 
-function extentKey(start: number, end: number): Key {
-  return keyOf(BigInt(start), FREE_SPACE_EXTENT, BigInt(end - start));
+function extentKey(start: number, end: number): DataView {
+  return packNumbers(start, FREE_SPACE_EXTENT, end - start);
 }

@@ -71,6 +71,28 @@ export function insertItem(leaf: Leaf, slot: number, key: Key, size: number): Ui
   return bytes.subarray(HEADER_BYTES + end - size, HEADER_BYTES + end).fill(0);
 }
 
+/** As `insertItem`, with a packed key and the data; the caller has seen that it fits. */
+export function insertPacked(leaf: Leaf, slot: number, key: DataView, data: Uint8Array): void {
+  const { view, bytes, count } = leaf;
+  const size = data.byteLength;
+  const end = dataStart(leaf, slot);
+  const at = HEADER_BYTES + slot * ITEM_HEADER_BYTES;
+  if (slot < count) {
+    shiftData(leaf, slot, -size);
+    bytes.copyWithin(at + ITEM_HEADER_BYTES, at, HEADER_BYTES + count * ITEM_HEADER_BYTES);
+  }
+  copyKey(key, view, at);
+  view.setUint32(at + OFFSET_AT, end - size, true);
+  view.setUint32(at + SIZE_AT, size, true);
+  setCount(leaf, count + 1);
+  if (size > 0) bytes.set(data, HEADER_BYTES + end - size);
+}
+
+function copyKey(key: DataView, view: DataView, at: number): void {
+  for (let word = 0; word < 4; word++) view.setUint32(at + word * 4, key.getUint32(word * 4, true), true);
+  view.setUint8(at + 16, key.getUint8(16));
+}
+
 /** Removes items `first` to `last`, exclusive. What they took is zeroed. */
 export function removeItems(leaf: Leaf, first: number, last: number): void {
   if (first >= last) return;

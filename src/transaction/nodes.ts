@@ -39,6 +39,10 @@ export class Nodes implements LogicalSource {
     return this.#dirty.get(logical) ?? (await this.#committed.readNode(logical, expect));
   }
 
+  readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
+    return this.#dirty.get(logical) ?? this.#committed.readNow?.(logical, expect);
+  }
+
   prefetch(logicals: readonly number[]): void {
     this.#committed.prefetch?.(logicals.filter((logical) => !this.#dirty.has(logical)));
   }

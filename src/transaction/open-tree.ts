@@ -1,6 +1,7 @@
 import type { Key } from "../format/key.ts";
 import type { NodeBlock } from "../format/node.ts";
 import { isSubvolumeId } from "../format/objectid.ts";
+import type { Path } from "./descent.ts";
 
 /** A tree as a transaction has it so far. */
 export class OpenTree {
@@ -18,8 +19,8 @@ export class OpenTree {
   bytesDelta = 0;
   /** When an inode changed, in nanoseconds since 1970; until its root item says so. */
   changedAt: bigint | undefined;
-  /** Something else in the root item waits to be written: it is copied at the commit. */
-  snapshotTaken = false;
+  /** The way to where the tree was changed last, for as long as all blocks on it may be changed and stay where they are. */
+  finger: Path | undefined;
 
   constructor(id: bigint, root: NodeBlock, itemKey: Key | undefined, lastSnapshot: number) {
     this.id = id;

@@ -1,6 +1,6 @@
 import { viewOf } from "../bytes/bytes.ts";
 import { BtrfsError } from "../errors.ts";
-import { type Key, type KeyRange, keyOf, MAX_U64 } from "../format/key.ts";
+import { type Key, type KeyRange, keyOf, MAX_U64, packKey } from "../format/key.ts";
 import { EXTENT_DATA_REF, ROOT_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type NodeBlock, NodeHeader, slotKey } from "../format/node.ts";
 import {
@@ -59,7 +59,7 @@ export class Transaction {
   readonly data: DataStore;
   readonly cow: Cow;
   readonly #trees = new Map<bigint, OpenTree>();
-  readonly #checksums: Checksums;
+  readonly checksums: Checksums;
 
   constructor(volume: Volume, space: Space) {
     this.volume = volume;
@@ -85,18 +85,18 @@ export class Transaction {
     this.#addTree(ROOT_TREE_OBJECTID, volume.rootTree.root);
     this.#addTree(CHUNK_TREE_OBJECTID, volume.chunkTree.root);
     const checksumSize = volume.checksum.byteLength;
-    this.#checksums = new Checksums(this.editor, () => this.tree(CSUM_TREE_OBJECTID), {
+    this.checksums = new Checksums(this.editor, () => this.tree(CSUM_TREE_OBJECTID), {
       nodeSize,
       sectorSize,
       checksumSize,
     });
-    this.data = new DataStore(volume, space, this.#checksums, this.refs);
+    this.data = new DataStore(volume, space, this.checksums, this.refs);
     this.extents = new ExtentTree(this.editor, () => this.#trees.get(EXTENT_TREE_OBJECTID)!, this.refs, {
       generation: this.generation,
       nodeSize,
       skinny: (volume.superblock.incompatFlags & INCOMPAT_SKINNY_METADATA) !== 0n,
       freed: async ({ logical, length, isData, isNew }) => {
-        if (isData) await this.#checksums.remove(logical, logical + length);
+        if (isData) await this.checksums.remove(logical, logical + length);
         else if (isNew) this.nodes.drop(logical);
         // A block waits in memory for the commit, data may be on its way to the device.
         await this.space.free(logical, length, isData || !isNew);
@@ -112,7 +112,12 @@ export class Transaction {
 
   /** Bytes of tree blocks that wait in memory for the commit: long jobs commit when they get many. */
   get dirtyBytes(): number {
-    return this.nodes.dirty.size * this.volume.nodeSize;
+    return this.nodes.dirty.size * this.volume.nodeSize + this.checksums.waitingBytes;
+  }
+
+  /** Puts into the trees what waits in memory for being put there in one go. */
+  async flush(): Promise<void> {
+    await this.checksums.flush();
   }
 
   get openTrees(): Iterable<OpenTree> {
@@ -134,12 +139,12 @@ export class Transaction {
 
   /** The item with this key, or the last one at or before it. Look at it before the next change. */
   async find(tree: bigint, key: Key, match: "exact" | "atOrBefore" = "exact"): Promise<LeafSpan | undefined> {
-    return this.editor.find(this.#trees.get(tree) ?? (await this.tree(tree)), key, match);
+    return this.editor.find(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key), match);
   }
 
   /** The data of an item, to be looked at before the next change. */
   async get(tree: bigint, key: Key): Promise<Uint8Array | undefined> {
-    return this.editor.get(this.#trees.get(tree) ?? (await this.tree(tree)), key);
+    return this.editor.get(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key));
   }
 
   /** The items of a range, leaf by leaf; no change may come before its end. */
@@ -149,27 +154,27 @@ export class Transaction {
 
   /** @throws {BtrfsError} `exists`, `space`. */
   async insert(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
-    await this.editor.insert(this.#trees.get(tree) ?? (await this.tree(tree)), key, data);
+    await this.editor.insert(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key), data);
   }
 
   /** Changes the bytes of an item where it lies. They are lent until `change` returns. @throws {BtrfsError} `missing`. */
   async edit(tree: bigint, key: Key, change: (data: DataView) => void): Promise<void> {
-    await this.editor.edit(await this.tree(tree), key, (data) => change(viewOf(data)));
+    await this.editor.edit(await this.tree(tree), packKey(key), (data) => change(viewOf(data)));
   }
 
   /** Gives an item other data, of any length. @throws {BtrfsError} `missing`. */
   async replace(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
-    await this.editor.replace(await this.tree(tree), key, data);
+    await this.editor.replace(await this.tree(tree), packKey(key), data);
   }
 
   /** Gives an item another key that keeps it between its neighbours. @throws {BtrfsError} `missing`. */
   async rekey(tree: bigint, from: Key, to: Key): Promise<void> {
-    await this.editor.rekey(await this.tree(tree), from, to);
+    await this.editor.rekey(await this.tree(tree), packKey(from), packKey(to));
   }
 
   /** @throws {BtrfsError} `missing`. */
   async remove(tree: bigint, key: Key): Promise<void> {
-    await this.editor.remove(await this.tree(tree), key);
+    await this.editor.remove(await this.tree(tree), packKey(key));
   }
 
   async removeRange(tree: bigint, range: KeyRange): Promise<void> {
@@ -206,6 +211,7 @@ export class Transaction {
   async copyTree(source: bigint, key: Key, item: InstanceType<typeof RootItem>): Promise<void> {
     const tree = await this.tree(source);
     // The source gets a root of its own before its blocks below become everybody's.
+    tree.finger = undefined;
     tree.root = await this.cow.copy(tree, tree.root);
     tree.lastSnapshot = this.generation;
     const root = await this.cow.share(tree, key.objectid);

@@ -40,6 +40,8 @@ export class WritableVolume implements AsyncDisposable {
   #running: Transaction | undefined;
   #failure: unknown;
   readonly #enlarges: boolean;
+  /** Of a transaction that was abandoned: it would land in what the next one hands out. */
+  #writing: Promise<void> | undefined;
 
   constructor(volume: Volume, enlarge = false) {
     this.#volume = volume;
@@ -82,6 +84,8 @@ export class WritableVolume implements AsyncDisposable {
         cause: this.#failure,
       });
     }
+    const writing = this.#writing;
+    if (writing !== undefined) await writing;
     this.#space ??= this.#newSpace();
     const tx = new Transaction(this.#volume, this.#space);
     this.#running = tx;
@@ -102,6 +106,7 @@ export class WritableVolume implements AsyncDisposable {
       if (tx.dirtyBytes > 0 || tx.refs.size > 0 || tx.space.resized.size > 0) {
         await settle(tx);
         await writer.writeBlocks();
+        await tx.data.drain();
       }
     } catch (error) {
       this.abandon(tx);
@@ -127,6 +132,7 @@ export class WritableVolume implements AsyncDisposable {
     this.#demand(tx);
     this.#running = undefined;
     this.#space = undefined;
+    this.#writing = tx.data.settle();
   }
 
   /**
@@ -154,6 +160,7 @@ export class WritableVolume implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    await this.#writing;
     await this.#volume.close();
   }
 
