@@ -9,9 +9,10 @@ import { type ChunkFiller, type Piece, STORED } from "../send/chunk.ts";
 import { MAX_REFS, readExtent } from "../send/extent-refs.ts";
 import { type FileItem, matchingOffset, readFileItem } from "../send/file-item.ts";
 import { DataFiller } from "../send/fill.ts";
-import { pathIn } from "../send/paths.ts";
+import { pathIn } from "../send/path-bytes.ts";
 import { Snapshot } from "../send/snapshot.ts";
 import type { DataSource, SendSource } from "../send/source.ts";
+import { whenRead } from "../send/unread.ts";
 import { fstatfs } from "./attributes.ts";
 import { encodedRead } from "./encoded.ts";
 import { pread } from "./file.ts";
@@ -161,7 +162,7 @@ class LiveFiles implements DataSource {
       this.#open.delete(oldest);
       close(this.#native, fd);
     }
-    const path = await pathIn(this.#snapshot, inode);
+    const path = await whenRead(() => pathIn(this.#snapshot, inode));
     const fd = openBeneath(this.#native, this.#directory, path, constants.O_RDONLY | constants.O_NOFOLLOW);
     this.#open.set(inode, fd);
     return fd;

@@ -1,9 +1,11 @@
 import type { ExtentRefs } from "./back-refs.ts";
 import type { FileItem } from "./file-item.ts";
 import { fileItems } from "./file-items.ts";
-import { type Paths, pathIn } from "./paths.ts";
+import { pathIn } from "./path-bytes.ts";
+import type { Paths } from "./paths.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SendState } from "./state.ts";
+import { whenRead } from "./unread.ts";
 
 /** Where a range can be cloned from. */
 export interface CloneSource {
@@ -100,7 +102,7 @@ export class Clones {
     if (from.offset === 0 && length === this.#sectorSize) return sendData(offset, length);
     const state = this.#state;
     const { snapshot, ino } = from;
-    const { size } = await snapshot.getInode(ino);
+    const { size } = await whenRead(() => snapshot.getInode(ino));
     const isOwn = snapshot === state.left && ino === state.ino;
     let source = from.offset;
     let dataOffset = item.offset;
@@ -168,11 +170,10 @@ export class Clones {
 
   async #clone({ snapshot, ino }: CloneSource, source: number, at: number, length: number): Promise<void> {
     const { out, left } = this.#state;
-    const path = await this.#paths.current();
-    const isSent = snapshot === left;
-    const clonePath = isSent
-      ? await this.#paths.of(ino, (await left.getInode(ino)).generation)
-      : await pathIn(snapshot, ino);
+    const path = await whenRead(() => this.#paths.current());
+    const clonePath = await whenRead(() =>
+      snapshot === left ? this.#paths.of(ino, left.getInode(ino).generation) : pathIn(snapshot, ino),
+    );
     out.begin("clone");
     out.number("fileOffset", at);
     out.number("cloneLen", length);

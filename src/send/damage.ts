@@ -5,10 +5,12 @@ import { EXTENT_DATA } from "../format/key-type.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { FileData } from "./file-data.ts";
 import { readFileItem } from "./file-item.ts";
+import { hasChecksums, type InodeFacts } from "./inode-facts.ts";
 import { CommandOutput } from "./output.ts";
-import { pathIn } from "./paths.ts";
-import { hasChecksums, type InodeFacts, type Snapshot } from "./snapshot.ts";
+import { pathIn } from "./path-bytes.ts";
+import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
+import { whenRead } from "./unread.ts";
 
 /** A file that was not sent, and why. */
 export interface LeftOut {
@@ -63,7 +65,7 @@ export class DamageCheck {
 
   async #remember(inode: number, error: unknown): Promise<false> {
     if (!(error instanceof BtrfsError)) throw error;
-    this.leftOut.set(inode, { inode, path: await pathIn(this.#snapshot, inode), error });
+    this.leftOut.set(inode, { inode, path: await whenRead(() => pathIn(this.#snapshot, inode)), error });
     return false;
   }
 }

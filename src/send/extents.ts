@@ -14,9 +14,10 @@ import type { CloneSource, Clones } from "./clones.ts";
 import type { FileData } from "./file-data.ts";
 import { type FileItem, readFileItem } from "./file-item.ts";
 import { fileItems, isFileItem } from "./file-items.ts";
+import { hasChecksums } from "./inode-facts.ts";
 import type { Paths } from "./paths.ts";
-import { hasChecksums } from "./snapshot.ts";
 import type { SendState } from "./state.ts";
+import { whenRead } from "./unread.ts";
 
 /** Commands of one extent that are written before there may be a wait. */
 const AT_ONCE = 16;
@@ -112,7 +113,7 @@ export class Extents {
     const { start } = item;
     let canClone = end % sectorSize === 0;
     if (!canClone && end === state.size) {
-      const source = await found.snapshot.getInode(found.ino);
+      const source = await whenRead(() => found.snapshot.getInode(found.ino));
       canClone = found.offset + (end - start) === source.size;
       if (canClone && state.right !== undefined) await this.truncate(start);
     }
@@ -136,8 +137,8 @@ export class Extents {
 
   async #sendWaiting(item: FileItem, offset: number, length: number): Promise<void> {
     const { left, ino, out } = this.#state;
-    const verified = hasChecksums(await left.getInode(ino));
-    const path = await this.#paths.current();
+    const verified = hasChecksums(await whenRead(() => left.getInode(ino)));
+    const path = await whenRead(() => this.#paths.current());
     if (this.#isEncoded(item, length)) return this.#encodedWrite(item, offset, length, path, verified);
     const step = AT_ONCE * this.#options.chunkBytes;
     for (let at = offset; at < offset + length; at += step) {
@@ -187,7 +188,7 @@ export class Extents {
 
   async #updateExtent(offset: number, length: number): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("updateExtent");
     out.path("path", path);
     out.number("fileOffset", offset);
@@ -197,7 +198,7 @@ export class Extents {
 
   async truncate(size: number): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("truncate");
     out.path("path", path);
     out.number("size", size);
@@ -245,7 +246,7 @@ export class Extents {
     const { noData, chunkBytes } = this.#options;
     if (await this.#isHoleInParent(start, end)) return;
     if (out.version >= 2) {
-      const path = await this.#paths.current();
+      const path = await whenRead(() => this.#paths.current());
       out.begin("fallocate");
       out.path("path", path);
       out.number("fallocateMode", PUNCH_HOLE);
@@ -257,7 +258,7 @@ export class Extents {
     if (start >= state.size) return;
     const stop = Math.min(end, state.size);
     if (noData) return this.#updateExtent(start, stop - start);
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     for (let at = start; at < stop; at += chunkBytes) {
       const size = Math.min(chunkBytes, stop - at);
       out.begin("write");

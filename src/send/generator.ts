@@ -12,15 +12,18 @@ import { type AgedTree, compareItems } from "./compare-items.ts";
 import type { DamageCheck } from "./damage.ts";
 import { type DataOptions, Extents } from "./extents.ts";
 import { FileData } from "./file-data.ts";
+import { decodeFacts, type InodeFacts } from "./inode-facts.ts";
+import { namesIn } from "./leaf-names.ts";
 import { Moves } from "./moves.ts";
 import { Names } from "./names.ts";
 import { NewInodes } from "./new-inodes.ts";
 import type { CommandOutput } from "./output.ts";
 import { Paths } from "./paths.ts";
-import { decodeFacts, type InodeFacts, namesIn, type Snapshot } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
 import { ROOT_INODE, SendState } from "./state.ts";
 import { TimesQueue } from "./times.ts";
+import { whenRead } from "./unread.ts";
 import { sendVerity } from "./verity.ts";
 import { Xattrs } from "./xattrs.ts";
 
@@ -82,7 +85,7 @@ export class Generator {
 
   async run(): Promise<void> {
     const { left, right } = this.#state;
-    await this.#paths.open();
+    await this.#paths.orphans.open();
     if (right === undefined) await this.#walk(left);
     else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
       await compareTrees(left.tree, right.tree, (...item) => this.#onItem(...item));
@@ -172,8 +175,8 @@ export class Generator {
   ): Promise<void> {
     const state = this.#state;
     for (const { dir } of namesIn(left, leftSlot)) {
-      const after = await state.left.getInode(dir);
-      const before = await state.right!.getInode(dir);
+      const after = await whenRead(() => state.left.getInode(dir));
+      const before = await whenRead(() => state.right!.getInode(dir));
       if (after.generation === before.generation) continue;
       await this.#onChange(CHANGED, ino, type, left, leftSlot, right, rightSlot);
       return;
@@ -303,14 +306,15 @@ export class Generator {
     const { ino } = state;
     if (before.nlink > 0) {
       this.#take(before, false, true);
-      for (const { dir, name } of await state.right!.allNames(ino)) await this.#names.addGone(dir, name);
+      for (const { dir, name } of await whenRead(() => state.right!.allNames(ino)))
+        await this.#names.addGone(dir, name);
       await this.#names.apply();
     }
     if (after.nlink === 0) return;
     state.keptPath = undefined;
     this.#take(after, true, false);
     await this.#names.createCurrent();
-    for (const { dir, name } of await state.left.allNames(ino)) await this.#names.addNew(dir, name);
+    for (const { dir, name } of await whenRead(() => state.left.allNames(ino))) await this.#names.addNew(dir, name);
     await this.#names.apply();
     state.progress = ino + 1;
     for await (const { leaf, first, last } of state.left.tree.leaves(itemsOf(BigInt(ino), EXTENT_DATA))) {
@@ -335,8 +339,8 @@ export class Generator {
   async #endInode(): Promise<void> {
     const state = this.#state;
     const { left, right, ino, out } = state;
-    const after = left.keptInode(ino) ?? (await left.getInode(ino));
-    const before = right === undefined || state.isNew ? undefined : await right.getInode(ino);
+    const after = await whenRead(() => left.getInode(ino));
+    const before = right === undefined || state.isNew ? undefined : await whenRead(() => right.getInode(ino));
     if (state.isFile) await this.#endData(before);
     if (before === undefined || before.uid !== after.uid || before.gid !== after.gid) await this.#chown(after);
     if (!state.isSymlink) {
@@ -367,7 +371,7 @@ export class Generator {
 
   async #chown({ uid, gid }: InodeFacts): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("chown");
     out.path("path", path);
     out.number("uid", uid);
@@ -377,7 +381,7 @@ export class Generator {
 
   async #chmod({ mode }: InodeFacts): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("chmod");
     out.path("path", path);
     out.number("mode", mode & PERMISSIONS);
@@ -387,7 +391,7 @@ export class Generator {
   async #fileattr({ item }: InodeFacts): Promise<void> {
     const { out } = this.#state;
     if (out.version < 2) return;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("fileattr");
     out.path("path", path);
     out.copy("fileattr", item, FLAGS_AT, 8);

@@ -2,10 +2,13 @@ import { equalBytes } from "../bytes/bytes.ts";
 import { keyOf as treeKey } from "../format/key.ts";
 import { DIR_INDEX } from "../format/key-type.ts";
 import { itemStart, keyAt } from "../format/node.ts";
-import { checkDepth, keyOf, type Paths } from "./paths.ts";
-import { type Snapshot, targetAt } from "./snapshot.ts";
+import { targetAt } from "./leaf-entries.ts";
+import { checkDepth, keyOf } from "./path-bytes.ts";
+import type { Paths } from "./paths.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { type NameChange, ROOT_INODE, type SendState } from "./state.ts";
 import type { TimesQueue } from "./times.ts";
+import { whenRead } from "./unread.ts";
 
 /** A directory that is to be moved once another one has been. */
 interface PendingMove {
@@ -34,74 +37,74 @@ export class Moves {
   }
 
   /** The inode that has a name in the parent, and still has it at the receiver because its turn comes later. */
-  async occupant({ dir, dirGeneration, name }: NameChange): Promise<number | undefined> {
+  occupant({ dir, dirGeneration, name }: NameChange): number | undefined {
     const state = this.#state;
     const { right } = state;
-    if (right === undefined || !(await state.existsNow(dir, dirGeneration))) return undefined;
-    if (dir !== ROOT_INODE && (await right.findInode(dir))?.generation !== dirGeneration) return undefined;
-    const entry = await right.findEntry(dir, name);
+    if (right === undefined || !state.existsNow(dir, dirGeneration)) return undefined;
+    if (dir !== ROOT_INODE && right.findInode(dir)?.generation !== dirGeneration) return undefined;
+    const entry = right.findEntry(dir, name);
     if (entry === undefined || entry.isSubvolume) return undefined;
     return entry.id > state.progress || this.isWaiting(entry.id) ? entry.id : undefined;
   }
 
   /** Whether `above` is a directory above `ino`, by any of its names. */
-  async isAncestor(snapshot: Snapshot, above: number, generation: number, ino: number): Promise<boolean> {
+  isAncestor(snapshot: Snapshot, above: number, generation: number, ino: number): boolean {
     if (above === ino) return true;
-    for (const { dir } of await snapshot.allNames(ino)) {
-      const { generation: dirGeneration } = await snapshot.getInode(dir);
-      if (await this.#isOnTheWay(snapshot, above, generation, dir, dirGeneration)) return true;
+    for (const { dir } of snapshot.allNames(ino)) {
+      const { generation: dirGeneration } = snapshot.getInode(dir);
+      if (this.#isOnTheWay(snapshot, above, generation, dir, dirGeneration)) return true;
     }
     return false;
   }
 
-  async #isOnTheWay(
-    snapshot: Snapshot,
-    above: number,
-    generation: number,
-    ino: number,
-    inoGeneration: number,
-  ): Promise<boolean> {
+  #isOnTheWay(snapshot: Snapshot, above: number, generation: number, ino: number, inoGeneration: number): boolean {
     if (above === ino) return generation === inoGeneration;
     for (let at = ino, depth = 0; at > ROOT_INODE; depth++) {
       checkDepth(depth, snapshot, ino);
-      const { dir, dirGeneration } = await snapshot.getFirstName(at);
+      const { dir, dirGeneration } = snapshot.getFirstName(at);
       if (dir === above) return dirGeneration === generation;
       at = dir;
     }
     return false;
   }
 
-  /** Delays the current directory's move when the name that it is to get belongs to one whose own move waits. */
-  async waitsForDestination({ dir, name }: NameChange, isOrphan: boolean): Promise<boolean> {
+  /** Delays the current directory's move where it has to wait for another one. @param isWaiting It does already. */
+  hasToWait(name: NameChange, isOrphan: boolean, isWaiting: boolean): boolean {
+    if (this.#waitsForDestination(name, isOrphan)) return true;
+    return isWaiting || this.#waitsForParent(name, isOrphan);
+  }
+
+  /** When the name that it is to get belongs to one whose own move waits. */
+  #waitsForDestination({ dir, name }: NameChange, isOrphan: boolean): boolean {
     const { left, right } = this.#state;
     if (this.#paths.waitingMoves.size === 0) return false;
-    const entry = await right!.findEntry(dir, name);
+    const entry = right!.findEntry(dir, name);
     if (entry === undefined || entry.isSubvolume) return false;
-    const before = await right!.getInode(entry.id);
-    if ((await left.findInode(entry.id))?.generation !== before.generation) return false;
+    const before = right!.getInode(entry.id);
+    if (left.findInode(entry.id)?.generation !== before.generation) return false;
     const waiting = this.#paths.waitingMoves.get(entry.id);
     if (waiting === undefined || waiting.isOrphan) return false;
     this.#delayCurrent(entry.id, isOrphan);
     return true;
   }
 
-  /** Delays the current directory's move when a directory above its new place has not been moved yet. */
-  async waitsForParent(name: NameChange, isOrphan: boolean): Promise<boolean> {
+  /** When a directory above its new place has not been moved yet. */
+  #waitsForParent(name: NameChange, isOrphan: boolean): boolean {
     const state = this.#state;
     const { left } = state;
     const right = state.right!;
     let { dir: at, dirGeneration: generation } = name;
     for (let depth = 0; at > ROOT_INODE; depth++) {
       checkDepth(depth, left, at);
-      if (this.isWaiting(at) && (await this.isAncestor(right, state.ino, state.generation, at))) {
+      if (this.isWaiting(at) && this.isAncestor(right, state.ino, state.generation, at)) {
         this.#delayCurrent(at, isOrphan);
         return true;
       }
-      const after = await left.getFirstName(at);
-      const before = await right.findFirstName(at);
+      const after = left.getFirstName(at);
+      const before = right.findFirstName(at);
       if (before === undefined) return false;
       const isElsewhere = before.dir !== after.dir || !equalBytes(before.name, after.name);
-      if (at > state.ino && isElsewhere && (await right.getInode(at)).generation === generation) {
+      if (at > state.ino && isElsewhere && right.getInode(at).generation === generation) {
         this.#delayCurrent(at, isOrphan);
         return true;
       }
@@ -143,15 +146,14 @@ export class Moves {
     const paths = this.#paths;
     const waiting = paths.waitingMoves.get(move.ino)!;
     paths.waitingMoves.delete(move.ino);
-    let from: Uint8Array;
-    if (waiting.isOrphan) from = await paths.orphanName(move.ino, move.generation);
-    else {
-      const { dir, dirGeneration, name } = await state.right!.getFirstName(move.ino);
-      from = await paths.child(dir, dirGeneration, name);
-    }
+    const from = await whenRead(() => {
+      if (waiting.isOrphan) return paths.orphanName(move.ino, move.generation);
+      const { dir, dirGeneration, name } = state.right!.getFirstName(move.ino);
+      return paths.child(dir, dirGeneration, name);
+    });
     const { progress } = state;
     state.progress = state.ino + 1;
-    const obstacle = await this.#findLoop(move);
+    const obstacle = await whenRead(() => this.#findLoop(move));
     if (obstacle !== undefined) {
       this.#delay(move, obstacle, waiting.isOrphan);
       paths.waitingMoves.get(move.ino)!.removal = waiting.removal;
@@ -159,7 +161,7 @@ export class Moves {
       return;
     }
     const { out } = state;
-    const to = await paths.of(move.ino, move.generation);
+    const to = await whenRead(() => paths.of(move.ino, move.generation));
     out.begin("rename");
     out.path("path", from);
     out.path("pathTo", to);
@@ -167,7 +169,7 @@ export class Moves {
     if (waiting.removal !== undefined) await this.#removeAfter(waiting.removal);
     this.#times.touch(move.ino, move.generation);
     for (const { dir, dirGeneration } of move.dirs) {
-      if ((await state.left.findInode(dir)) !== undefined) this.#times.touch(dir, dirGeneration);
+      if ((await whenRead(() => state.left.findInode(dir))) !== undefined) this.#times.touch(dir, dirGeneration);
     }
     state.progress = progress;
   }
@@ -176,14 +178,14 @@ export class Moves {
     if (!this.#paths.isWaitingForRemoval(dir, generation)) return;
     if (!(await this.isRemovable(dir, generation))) return;
     const { out } = this.#state;
-    const path = await this.#paths.of(dir, generation);
+    const path = await whenRead(() => this.#paths.of(dir, generation));
     out.begin("rmdir");
     out.path("path", path);
     out.end();
   }
 
   /** The inode to wait for, when a directory would be moved into itself as things stand. */
-  async #findLoop({ ino, generation }: PendingMove): Promise<number | undefined> {
+  #findLoop({ ino, generation }: PendingMove): number | undefined {
     const { right } = this.#state;
     let at = ino;
     let atGeneration = generation;
@@ -194,9 +196,9 @@ export class Moves {
       let above: { readonly dir: number; readonly dirGeneration: number };
       if (this.isWaiting(at)) {
         firstWaiting ??= at;
-        above = await right!.getFirstName(at);
+        above = right!.getFirstName(at);
       } else {
-        const named = await this.#paths.nameAndParent(at, atGeneration);
+        const named = this.#paths.nameAndParent(at, atGeneration);
         if (named.isOrphan) return undefined;
         above = named;
       }
@@ -218,7 +220,7 @@ export class Moves {
     const removals = this.#paths.waitingRemovals;
     const key = keyOf(dir, generation);
     const known = removals.get(key);
-    const highest = known?.highest ?? (await right.findLastEntry(dir))?.id ?? 0;
+    const highest = known?.highest ?? (await whenRead(() => right.findLastEntry(dir)))?.id ?? 0;
     let next = known?.next ?? 0n;
     if (ino < highest) {
       if (known === undefined) removals.set(key, { highest, next });

@@ -8,6 +8,7 @@ import type { Snapshot } from "./snapshot.ts";
 import { CREATED, DELETED, type NameChange, type SendState, TO_CREATE, UNCHANGED } from "./state.ts";
 import { readSymlink } from "./symlink.ts";
 import type { TimesQueue } from "./times.ts";
+import { whenRead } from "./unread.ts";
 
 /** Names of the current inode: gathered from its items, then made to be. */
 export class Names {
@@ -31,26 +32,19 @@ export class Names {
   }
 
   /** A name that the sent snapshot has. */
-  async addNew(dir: number, name: Uint8Array): Promise<void> {
-    const state = this.#state;
-    await this.#add(state.left, dir, name, state.newNames, state.goneNames);
+  addNew(dir: number, name: Uint8Array): void | Promise<void> {
+    const { left, newNames, goneNames } = this.#state;
+    return whenRead(() => this.#add(left, dir, name, newNames, goneNames));
   }
 
   /** A name that the parent has. */
-  async addGone(dir: number, name: Uint8Array): Promise<void> {
-    const state = this.#state;
-    await this.#add(state.right!, dir, name, state.goneNames, state.newNames);
+  addGone(dir: number, name: Uint8Array): void | Promise<void> {
+    const { right, newNames, goneNames } = this.#state;
+    return whenRead(() => this.#add(right!, dir, name, goneNames, newNames));
   }
 
-  async #add(
-    snapshot: Snapshot,
-    dir: number,
-    name: Uint8Array,
-    names: NameChange[],
-    others: NameChange[],
-  ): Promise<void> {
-    const kept = snapshot.keptInode(dir) ?? (await snapshot.getInode(dir));
-    const dirGeneration = kept.generation;
+  #add(snapshot: Snapshot, dir: number, name: Uint8Array, names: NameChange[], others: NameChange[]): void {
+    const dirGeneration = snapshot.getInode(dir).generation;
     const same = others.findIndex(
       (other) => other.dir === dir && other.dirGeneration === dirGeneration && equalBytes(other.name, name),
     );
@@ -59,7 +53,7 @@ export class Names {
       return;
     }
     const own = name.slice();
-    names.push({ dir, dirGeneration, name: own, path: await this.#paths.child(dir, dirGeneration, own) });
+    names.push({ dir, dirGeneration, name: own, path: this.#paths.child(dir, dirGeneration, own) });
   }
 
   /** Creates the current inode under its temporary name, unless it is a directory that was made before its turn. */
@@ -70,14 +64,14 @@ export class Names {
   }
 
   async #createDirectory(dir: number): Promise<void> {
-    const { generation, mode, rdev } = await this.#state.left.getInode(dir);
+    const { generation, mode, rdev } = await whenRead(() => this.#state.left.getInode(dir));
     await this.#create(dir, generation, mode, rdev);
     this.#made.add(dir);
   }
 
   async #create(ino: number, generation: number, mode: number, rdev: number): Promise<void> {
     const { out, left } = this.#state;
-    const name = await this.#paths.orphanName(ino, generation);
+    const name = await whenRead(() => this.#paths.orphanName(ino, generation));
     const type = mode & S_IFMT;
     const command = CREATE[type];
     if (command === undefined) {
@@ -101,19 +95,8 @@ export class Names {
   /** Makes the gathered names be. @returns Whether the current inode, a directory, has to wait with its move. */
   async apply(): Promise<boolean> {
     const state = this.#state;
-    const { newNames, goneNames, ino, generation } = state;
-    let isOrphan = state.isNew;
-    if (!isOrphan && state.right !== undefined) {
-      const first = await state.right.getFirstName(ino);
-      isOrphan = await state.isNameTaken(first.dir, first.dirGeneration, ino, generation, first.name);
-    }
-    const position: Position = {
-      path: isOrphan ? await this.#paths.orphanName(ino, generation) : await this.#paths.current(),
-      isOrphan,
-      movedDirectory: false,
-      movedAncestor: false,
-      isWaiting: false,
-    };
+    const { newNames, goneNames } = state;
+    const position = await whenRead(() => this.#startPosition());
     if (state.right !== undefined) for (const name of newNames) await this.#freeTarget(name, position);
     const touched: NameChange[] = [];
     for (const [index, name] of newNames.entries()) {
@@ -130,7 +113,7 @@ export class Names {
         await this.#unlinkGone(name, position);
         touched.push(name);
       }
-      if (position.isOrphan) await this.#unlink(position.path);
+      if (position.isOrphan) this.#unlink(position.path);
     }
     await this.#lookAfter(touched);
     state.newNames = [];
@@ -138,45 +121,59 @@ export class Names {
     return position.isWaiting;
   }
 
+  #startPosition(): Position {
+    const { ino, generation, isNew, right } = this.#state;
+    let isOrphan = isNew;
+    if (!isOrphan && right !== undefined) {
+      const { dir, dirGeneration, name } = right.getFirstName(ino);
+      isOrphan = this.#state.isNameTaken(dir, dirGeneration, ino, generation, name);
+    }
+    const path = isOrphan ? this.#paths.orphanName(ino, generation) : this.#paths.current();
+    return { path, isOrphan, movedDirectory: false, movedAncestor: false, isWaiting: false };
+  }
+
   /** Moves away, or unlinks, what still has a name that the current inode is to get. */
   async #freeTarget(name: NameChange, position: Position): Promise<void> {
     const state = this.#state;
-    if ((await state.stateOf(name.dir, name.dirGeneration)) === TO_CREATE) return;
-    const other = await this.#moves.occupant(name);
+    const other = await whenRead(() => this.#occupantOf(name));
     if (other === undefined) return;
     const right = state.right!;
-    const first = await right.getFirstName(other);
+    const first = await whenRead(() => right.getFirstName(other));
     if (position.movedDirectory) await this.#renew(name);
     if (first.dir !== name.dir || !equalBytes(first.name, name.name)) {
-      await this.#send1("unlink", name.path);
+      this.#send1("unlink", name.path);
       return;
     }
-    const facts = await right.getInode(other);
-    await this.#rename(name.path, await this.#paths.orphanName(other, facts.generation));
+    const facts = await whenRead(() => right.getInode(other));
+    this.#rename(name.path, await whenRead(() => this.#paths.orphanName(other, facts.generation)));
     if ((facts.mode & S_IFMT) === S_IFDIR) position.movedDirectory = true;
     const waiting = this.#paths.waitingMoves.get(other);
     if (waiting !== undefined) waiting.isOrphan = true;
     this.#paths.forget(other, facts.generation);
-    if (await this.#moves.isAncestor(right, other, facts.generation, state.ino)) {
+    if (await whenRead(() => this.#moves.isAncestor(right, other, facts.generation, state.ino))) {
       position.movedAncestor = true;
       state.keptPath = undefined;
-      position.path = await this.#paths.current();
+      position.path = await whenRead(() => this.#paths.current());
     }
+  }
+
+  #occupantOf(name: NameChange): number | undefined {
+    const isToCome = this.#state.stateOf(name.dir, name.dirGeneration) === TO_CREATE;
+    return isToCome ? undefined : this.#moves.occupant(name);
   }
 
   async #place(name: NameChange, index: number, position: Position): Promise<void> {
     const state = this.#state;
-    if ((await state.stateOf(name.dir, name.dirGeneration)) === TO_CREATE) {
+    if ((await whenRead(() => state.stateOf(name.dir, name.dirGeneration))) === TO_CREATE) {
       const isMade = state.newNames.slice(0, index).some(({ dir }) => dir === name.dir) || this.#made.has(name.dir);
       if (!isMade) await this.#createDirectory(name.dir);
     }
     if (state.isDirectory && state.right !== undefined) {
-      if (await this.#moves.waitsForDestination(name, position.isOrphan)) position.isWaiting = true;
-      if (!position.isWaiting && (await this.#moves.waitsForParent(name, position.isOrphan))) position.isWaiting = true;
+      position.isWaiting = await whenRead(() => this.#moves.hasToWait(name, position.isOrphan, position.isWaiting));
     }
     if (position.isWaiting) return;
     if (position.isOrphan || state.isDirectory) {
-      await this.#rename(position.path, name.path);
+      this.#rename(position.path, name.path);
       position.isOrphan = false;
       position.path = name.path;
       state.keptPath = name.path;
@@ -192,18 +189,19 @@ export class Names {
 
   async #removeCurrent(position: Position): Promise<void> {
     const { ino, generation } = this.#state;
-    if (await this.#moves.isRemovable(ino, generation)) await this.#send1("rmdir", position.path);
+    if (await this.#moves.isRemovable(ino, generation)) this.#send1("rmdir", position.path);
     else if (!position.isOrphan) {
-      await this.#rename(position.path, await this.#paths.orphanName(ino, generation));
+      this.#rename(position.path, await whenRead(() => this.#paths.orphanName(ino, generation)));
       position.isOrphan = true;
     }
   }
 
   async #unlinkGone(name: NameChange, position: Position): Promise<void> {
-    const { ino, generation } = this.#state;
-    if (await this.#state.isNameTaken(name.dir, name.dirGeneration, ino, generation, name.name)) return;
+    const state = this.#state;
+    const { ino, generation } = state;
+    if (await whenRead(() => state.isNameTaken(name.dir, name.dirGeneration, ino, generation, name.name))) return;
     if (position.movedAncestor) await this.#renew(name);
-    await this.#unlink(name.path);
+    this.#unlink(name.path);
   }
 
   /** Directories that gained or lost a name: those that were to go may now be empty, the others have new times. */
@@ -217,20 +215,20 @@ export class Names {
         seen.add(key);
       }
       if (dir > state.ino) continue;
-      const found = await state.stateOf(dir, dirGeneration);
+      const found = await whenRead(() => state.stateOf(dir, dirGeneration));
       if (found === CREATED || found === UNCHANGED) this.#times.touch(dir, dirGeneration);
       else if (found === DELETED && (await this.#moves.isRemovable(dir, dirGeneration))) {
-        await this.#send1("rmdir", await this.#paths.of(dir, dirGeneration));
+        this.#send1("rmdir", await whenRead(() => this.#paths.of(dir, dirGeneration)));
       }
     }
   }
 
   async #renew(name: NameChange): Promise<void> {
-    name.path = await this.#paths.child(name.dir, name.dirGeneration, name.name);
+    name.path = await whenRead(() => this.#paths.child(name.dir, name.dirGeneration, name.name));
   }
 
   /** The kernel forgets its kept path when an unlinked one begins with it, byte by byte. */
-  async #unlink(path: Uint8Array): Promise<void> {
+  #unlink(path: Uint8Array): void {
     const { keptPath } = this.#state;
     if (
       keptPath !== undefined &&
@@ -239,17 +237,17 @@ export class Names {
     ) {
       this.#state.keptPath = undefined;
     }
-    await this.#send1("unlink", path);
+    this.#send1("unlink", path);
   }
 
-  async #send1(command: CommandName, path: Uint8Array): Promise<void> {
+  #send1(command: CommandName, path: Uint8Array): void {
     const { out } = this.#state;
     out.begin(command);
     out.path("path", path);
     out.end();
   }
 
-  async #rename(from: Uint8Array, to: Uint8Array): Promise<void> {
+  #rename(from: Uint8Array, to: Uint8Array): void {
     const { out } = this.#state;
     out.begin("rename");
     out.path("path", from);

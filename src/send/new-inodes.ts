@@ -2,11 +2,14 @@ import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import type { Leaf } from "../format/node.ts";
 import type { Extents } from "./extents.ts";
+import { decodeFacts, type InodeFacts } from "./inode-facts.ts";
+import { namesIn } from "./leaf-names.ts";
 import type { Names } from "./names.ts";
-import { join, type Paths } from "./paths.ts";
-import { decodeFacts, namesIn } from "./snapshot.ts";
+import { join } from "./path-bytes.ts";
+import type { Paths } from "./paths.ts";
 import { ROOT_INODE, type SendState } from "./state.ts";
 import type { TimesQueue } from "./times.ts";
+import { Unread } from "./unread.ts";
 
 const PERMISSIONS = 0o7777;
 
@@ -20,7 +23,7 @@ export class NewInodes {
   readonly #times: TimesQueue;
   readonly #names: Names;
   readonly #extents: Extents;
-  readonly #start: (ino: number, facts: ReturnType<typeof decodeFacts>) => void;
+  readonly #start: (ino: number, facts: InodeFacts) => void;
 
   readonly #onInode: ((ino: number) => void) | undefined;
 
@@ -28,7 +31,7 @@ export class NewInodes {
   constructor(
     state: SendState,
     parts: { readonly paths: Paths; readonly times: TimesQueue; readonly names: Names; readonly extents: Extents },
-    start: (ino: number, facts: ReturnType<typeof decodeFacts>) => void,
+    start: (ino: number, facts: InodeFacts) => void,
     onInode?: (ino: number) => void,
   ) {
     this.#state = state;
@@ -42,6 +45,16 @@ export class NewInodes {
 
   /** @returns False when the generator has to see to the item; a promise where what remains of it has to be waited for. */
   take(ino: number, type: number, leaf: Leaf, slot: number): boolean | Promise<void> {
+    try {
+      return this.#take(ino, type, leaf, slot);
+    } catch (error) {
+      // Lookups come before all that is done here.
+      if (error instanceof Unread) return false;
+      throw error;
+    }
+  }
+
+  #take(ino: number, type: number, leaf: Leaf, slot: number): boolean | Promise<void> {
     const state = this.#state;
     if (state.out.isFull || this.#times.isFull) return false;
     if (type === INODE_ITEM) return this.#takeInode(ino, leaf, slot);
@@ -50,13 +63,11 @@ export class NewInodes {
     if (type === INODE_REF) return this.#takeName(leaf, slot);
     if (type === INODE_EXTREF || type === XATTR_ITEM || type === VERITY_DESC_ITEM || !this.#finish(ino, type))
       return false;
-    if (this.#times.isFull && !this.#times.trimNow()) return this.#trimThen(type, leaf, slot);
+    const trimming = this.#times.isFull ? this.#times.trim() : undefined;
+    if (trimming !== undefined) {
+      return trimming.then(() => (type === EXTENT_DATA ? this.#extents.send(leaf, slot) : undefined));
+    }
     return type === EXTENT_DATA ? (this.#extents.send(leaf, slot) ?? true) : true;
-  }
-
-  async #trimThen(type: number, leaf: Leaf, slot: number): Promise<void> {
-    await this.#times.trim();
-    if (type === EXTENT_DATA) await this.#extents.send(leaf, slot);
   }
 
   #takeInode(ino: number, leaf: Leaf, slot: number): boolean | Promise<void> {
@@ -65,8 +76,8 @@ export class NewInodes {
     const type = mode & S_IFMT;
     if (nlink === 0 || ino === ROOT_INODE || (type !== S_IFREG && type !== S_IFDIR)) return false;
     if (this.#names.hasMade || (type === S_IFREG && this.#state.checksFiles)) return false;
-    const name = this.#paths.orphanNow(ino, generation);
-    if (name === undefined || !this.#finish(ino, INODE_ITEM)) return false;
+    const name = this.#paths.orphanName(ino, generation);
+    if (!this.#finish(ino, INODE_ITEM)) return false;
     const create = (): void => {
       this.#state.left.keepInode(ino, facts);
       this.#start(ino, facts);
@@ -76,7 +87,8 @@ export class NewInodes {
       out.number("ino", ino);
       out.end();
     };
-    if (this.#times.isFull && !this.#times.trimNow()) return this.#times.trim().then(create);
+    const trimming = this.#times.isFull ? this.#times.trim() : undefined;
+    if (trimming !== undefined) return trimming.then(create);
     create();
     return true;
   }
@@ -87,10 +99,9 @@ export class NewInodes {
     const [first] = names;
     if (names.length !== 1 || first === undefined || state.ino === ROOT_INODE) return false;
     const { dir, name } = first;
-    const above = state.left.inodeNow(dir);
-    if (above === undefined || above === null || dir === state.ino) return false;
-    const path = this.#paths.fullNow(dir, above.generation);
-    if (path === undefined) return false;
+    if (dir === state.ino) return false;
+    const above = state.left.getInode(dir);
+    const path = this.#paths.of(dir, above.generation);
     const own = name.slice();
     state.newNames.push({ dir, dirGeneration: above.generation, name: own, path: join(path, own) });
     return true;
@@ -106,17 +117,16 @@ export class NewInodes {
     const isNamed = newNames.length > 0 && !(isSame && type <= INODE_EXTREF);
     const name = newNames[0];
     if (isNamed) {
-      const above = left.inodeNow(name!.dir);
+      const above = left.findInode(name!.dir);
       const isThere = above?.generation === name!.dirGeneration && above.nlink > 0 && name!.dir < state.progress;
       if (!isThere) return false;
     }
-    const from = isNamed ? this.#paths.orphanNow(state.ino, state.generation) : undefined;
-    if (isNamed && from === undefined) return false;
+    const from = isNamed ? this.#paths.orphanName(state.ino, state.generation) : undefined;
     const path = isNamed ? name!.path : state.keptPath;
-    const facts = left.inodeNow(state.ino);
-    if (!isSame && (path === undefined || facts === undefined || facts === null || state.hasMore)) return false;
+    if (!isSame && (path === undefined || state.hasMore)) return false;
+    const facts = left.getInode(state.ino);
     if (isNamed) this.#rename(from!, name!);
-    if (!isSame) this.#end(path!, facts!);
+    if (!isSame) this.#end(path!, facts);
     return true;
   }
 
@@ -133,7 +143,7 @@ export class NewInodes {
     state.progress = state.ino + 1;
   }
 
-  #end(path: Uint8Array, { uid, gid, mode, item }: NonNullable<ReturnType<typeof decodeFacts>>): void {
+  #end(path: Uint8Array, { uid, gid, mode, item }: InodeFacts): void {
     const state = this.#state;
     const { out, ino } = state;
     if (state.isFile && state.writeEnd !== state.size) {

@@ -19,7 +19,7 @@ export const DELETED = 3;
 export const TO_DELETE = 4;
 export const NOWHERE = 5;
 
-/** How far the stream is, and the inode that is being sent. */
+/** How far the stream is, and the inode that is being sent. Its questions are lookups, as the snapshots' are. */
 export class SendState {
   /** The snapshot that is sent. */
   readonly left: Snapshot;
@@ -86,9 +86,9 @@ export class SendState {
   }
 
   /** What has become of an inode, as far as the stream is. One without names is none. */
-  async stateOf(ino: number, generation: number): Promise<number> {
-    const left = await this.left.findInode(ino);
-    const right = this.right === undefined ? undefined : await this.right.findInode(ino);
+  stateOf(ino: number, generation: number): number {
+    const left = this.left.findInode(ino);
+    const right = this.right === undefined ? undefined : this.right.findInode(ino);
     const inLeft = left !== undefined && left.nlink > 0 && left.generation === generation;
     const inRight = right !== undefined && right.nlink > 0 && right.generation === generation;
     if (inLeft && inRight) return UNCHANGED;
@@ -99,29 +99,23 @@ export class SendState {
   }
 
   /** Whether the receiver has the inode by now. */
-  async existsNow(ino: number, generation: number): Promise<boolean> {
+  existsNow(ino: number, generation: number): boolean {
     if (ino === ROOT_INODE) return true;
-    const state = await this.stateOf(ino, generation);
+    const state = this.stateOf(ino, generation);
     return state === UNCHANGED || state === CREATED || state === TO_DELETE;
   }
 
   /** Whether another inode has, or is about to get, the name that this one had. */
-  async isNameTaken(
-    dir: number,
-    dirGeneration: number,
-    ino: number,
-    generation: number,
-    name: Uint8Array,
-  ): Promise<boolean> {
-    if (this.right === undefined || !(await this.existsNow(dir, dirGeneration))) return false;
-    if (dir !== ROOT_INODE && (await this.left.findInode(dir))?.generation !== dirGeneration) return false;
-    const entry = await this.left.findEntry(dir, name);
+  isNameTaken(dir: number, dirGeneration: number, ino: number, generation: number, name: Uint8Array): boolean {
+    if (this.right === undefined || !this.existsNow(dir, dirGeneration)) return false;
+    if (dir !== ROOT_INODE && this.left.findInode(dir)?.generation !== dirGeneration) return false;
+    const entry = this.left.findEntry(dir, name);
     if (entry === undefined || entry.isSubvolume) return false;
     const other = entry.id;
-    if (other === ino && (await this.left.getInode(other)).generation === generation) return false;
+    if (other === ino && this.left.getInode(other).generation === generation) return false;
     if (other < this.progress) return true;
     if (ino === this.ino || other !== this.ino) return false;
-    return (await this.left.getInode(other)).generation === this.generation;
+    return this.left.getInode(other).generation === this.generation;
   }
 }
 

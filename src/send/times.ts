@@ -1,6 +1,8 @@
 import { InodeItem } from "../format/inode.ts";
-import { keyOf, type Paths } from "./paths.ts";
+import { keyOf } from "./path-bytes.ts";
+import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
+import { whenRead } from "./unread.ts";
 
 const { atime, mtime, ctime, otime } = InodeItem.offsets;
 const TIMESPEC_BYTES = 12;
@@ -39,47 +41,35 @@ export class TimesQueue {
     return this.#waiting.size > MAX_WAITING;
   }
 
-  /** Sends those that are too many, the one touched longest ago first. */
-  async trim(): Promise<void> {
-    while (this.isFull) {
-      const [key, { ino, generation }] = this.#waiting.entries().next().value!;
-      await this.send(ino, generation);
-      this.#waiting.delete(key);
-    }
-  }
-
-  /** As `trim`, in a full send. @returns False when the rest has to be waited for. */
-  trimNow(): boolean {
-    while (this.isFull) {
-      const [key, { ino, generation }] = this.#waiting.entries().next().value!;
-      if (!this.sendNow(ino, generation)) return false;
-      this.#waiting.delete(key);
-    }
-    return true;
+  /** Sends those that are too many, the one touched longest ago first. A promise only where something has to be read. */
+  trim(): void | Promise<void> {
+    return whenRead(() => {
+      while (this.isFull) {
+        const [key, { ino, generation }] = this.#waiting.entries().next().value!;
+        this.#send(ino, generation);
+        this.#waiting.delete(key);
+      }
+    });
   }
 
   /** Sends all, the one touched last first. */
-  async sendAll(): Promise<void> {
-    for (const { ino, generation } of [...this.#waiting.values()].reverse()) await this.send(ino, generation);
-    this.#waiting.clear();
-    this.#newest = undefined;
+  sendAll(): void | Promise<void> {
+    const all = [...this.#waiting.values()].reverse();
+    let sent = 0;
+    return whenRead(() => {
+      for (; sent < all.length; sent++) this.#send(all[sent]!.ino, all[sent]!.generation);
+      this.#waiting.clear();
+      this.#newest = undefined;
+    });
   }
 
-  /** As `send`, in a full send. @returns False, with nothing done, when it has to be waited for. */
-  sendNow(ino: number, generation: number): boolean {
-    const { left } = this.#state;
-    const path = this.#state.isCurrent(ino, generation) ? this.#state.keptPath : this.#paths.fullNow(ino, generation);
-    const facts = left.inodeNow(ino);
-    if (path === undefined || facts === undefined || facts === null) return false;
-    this.put(path, facts.item);
-    return true;
+  send(ino: number, generation: number): void | Promise<void> {
+    return whenRead(() => this.#send(ino, generation));
   }
 
-  async send(ino: number, generation: number): Promise<void> {
-    const { left } = this.#state;
-    const path = await this.#paths.of(ino, generation);
-    const { item } = left.keptInode(ino) ?? (await left.getInode(ino));
-    this.put(path, item);
+  #send(ino: number, generation: number): void {
+    const path = this.#paths.of(ino, generation);
+    this.put(path, this.#state.left.getInode(ino).item);
   }
 
   put(path: Uint8Array, item: Uint8Array): void {

@@ -5,6 +5,7 @@ import { VERITY_DESC_ITEM } from "../format/key-type.ts";
 import { itemBytes } from "../format/node.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
+import { whenRead } from "./unread.ts";
 
 /** `struct fsverity_descriptor`, as far as it is needed: bytes of its fields, and of all that is before the signature. */
 const ALGORITHM_AT = 1;
@@ -39,7 +40,7 @@ export async function sendVerity(state: SendState, paths: Paths): Promise<void> 
       `block size 2^${logBlockSize}, salt of ${saltSize} and signature of ${signatureSize} bytes don't fit`,
     );
   }
-  const path = await paths.current();
+  const path = await whenRead(() => paths.current());
   out.begin("enableVerity");
   out.path("path", path);
   out.copy("verityAlgorithm", descriptor, ALGORITHM_AT, 1);

@@ -5,6 +5,7 @@ import { XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type Leaf } from "../format/node.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
+import { whenRead } from "./unread.ts";
 
 const CAPABILITY = toBytes("security.capability");
 const ACLS = [toBytes("system.posix_acl_access"), toBytes("system.posix_acl_default")];
@@ -51,7 +52,7 @@ export class Xattrs {
   /** A change of owner takes capabilities away at the receiver, so they come after it, always. */
   async sendCapability(): Promise<void> {
     const { left, ino } = this.#state;
-    const value = await left.findXattr(ino, CAPABILITY);
+    const value = await whenRead(() => left.findXattr(ino, CAPABILITY));
     if (value !== undefined) await this.#set(CAPABILITY, value);
   }
 
@@ -64,7 +65,7 @@ export class Xattrs {
 
   async #set(name: Uint8Array, data: Uint8Array): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("setXattr");
     out.path("path", path);
     out.bytes("xattrName", name);
@@ -74,7 +75,7 @@ export class Xattrs {
 
   async #remove(name: Uint8Array): Promise<void> {
     const { out } = this.#state;
-    const path = await this.#paths.current();
+    const path = await whenRead(() => this.#paths.current());
     out.begin("removeXattr");
     out.path("path", path);
     out.bytes("xattrName", name);

@@ -1,0 +1,43 @@
+/** What a lookup throws when a part of a tree has to be read first, and be waited for. */
+export class Unread extends Error {
+  /** Reads it. After that, the same lookup does not lack it again, until `forget`. */
+  readonly read: () => Promise<unknown>;
+  /** What was read for lookups that lacked it is no longer kept for them. */
+  readonly forget: () => void;
+
+  constructor(read: () => Promise<unknown>, forget: () => void) {
+    super("a part of a tree has to be read first");
+    this.read = read;
+    this.forget = forget;
+  }
+}
+
+/**
+ * Runs a step that looks up all that it needs before it does anything: once more, each time that something had to be
+ * read first. A promise only then, so where trees can be read at once, nothing waits.
+ */
+export function whenRead<T>(step: () => T): T | Promise<T> {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof Unread)) throw error;
+    return again(step, error);
+  }
+}
+
+async function again<T>(step: () => T, first: Unread): Promise<T> {
+  const lacked = [first];
+  try {
+    for (;;) {
+      await lacked.at(-1)!.read();
+      try {
+        return step();
+      } catch (error) {
+        if (!(error instanceof Unread)) throw error;
+        lacked.push(error);
+      }
+    }
+  } finally {
+    for (const { forget } of lacked) forget();
+  }
+}
