@@ -1,3 +1,4 @@
+import { foldableBytes } from "#checksum";
 import { comparePackedKeys } from "../format/key.ts";
 import {
   childGeneration,
@@ -17,7 +18,7 @@ export const GONE = 3;
 
 /**
  * Takes one item: from the left leaf, and from the right one where both have it. Returns a promise where it has to be
- * waited for.
+ * waited for. The leaves are lent until then.
  */
 export type OnItem = (
   result: number,
@@ -32,6 +33,8 @@ class Cursor {
   readonly #tree: BlockTree;
   readonly #nodes: NodeBlock[] = [];
   readonly #slots: number[] = [];
+  /** A leaf is passed once, so they all come into the same bytes. */
+  readonly #leaf: Uint8Array;
   level: number;
 
   constructor(tree: BlockTree) {
@@ -39,6 +42,7 @@ class Cursor {
     this.level = tree.root.level;
     this.#nodes[this.level] = tree.root;
     this.#slots[this.level] = 0;
+    this.#leaf = foldableBytes(tree.root.bytes.byteLength);
   }
 
   get node(): NodeBlock {
@@ -51,7 +55,10 @@ class Cursor {
 
   /** To the first child. A promise only where it has to be waited for. */
   down(): void | Promise<void> {
-    const child = this.#tree.childNow(this.node, this.slot);
+    const child =
+      this.level === 1
+        ? this.#tree.lendNow(this.node, this.slot, this.#leaf)
+        : this.#tree.childNow(this.node, this.slot);
     if (child === undefined) return this.#readDown();
     this.#enter(child);
   }
@@ -91,8 +98,10 @@ export async function compareTrees(left: BlockTree, right: BlockTree, onItem: On
     if (!hasRight || !hasLeft) {
       const rest = hasLeft ? a : b;
       let goesOn = true;
-      if (rest.level > 0) await rest.down();
-      else {
+      if (rest.level > 0) {
+        const waiting = rest.down();
+        if (waiting !== undefined) await waiting;
+      } else {
         const waiting = hasLeft
           ? onItem(NEW, a.node, a.slot, undefined, 0)
           : onItem(GONE, undefined, 0, b.node, b.slot);
@@ -117,14 +126,14 @@ export async function compareTrees(left: BlockTree, right: BlockTree, onItem: On
       if (waiting !== undefined) await waiting;
       if (order <= 0) hasLeft = a.next();
       if (order >= 0) hasRight = b.next();
-    } else if (order < 0) await a.down();
-    else if (order > 0) await b.down();
-    else if (isSameBlock(a, b)) {
+    } else if (order === 0 && isSameBlock(a, b)) {
       hasLeft = a.next();
       hasRight = b.next();
     } else {
-      await a.down();
-      await b.down();
+      const left = order <= 0 ? a.down() : undefined;
+      if (left !== undefined) await left;
+      const right = order >= 0 ? b.down() : undefined;
+      if (right !== undefined) await right;
     }
   }
 }

@@ -1,6 +1,6 @@
 import { readSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
-import { InodeItem, S_IFMT, S_IFREG } from "../format/inode.ts";
+import { S_IFMT, S_IFREG } from "../format/inode.ts";
 import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { keyAt, type Leaf, slotType } from "../format/node.ts";
@@ -27,7 +27,6 @@ import { whenRead } from "./unread.ts";
 import { sendVerity } from "./verity.ts";
 import { Xattrs } from "./xattrs.ts";
 
-const FLAGS_AT = InodeItem.offsets.flags;
 const KEY_OFFSET_AT = DiskKey.offsets.offset;
 /** Protocol that has ENABLE_VERITY. */
 const VERITY_VERSION = 3;
@@ -388,13 +387,13 @@ export class Generator {
     out.end();
   }
 
-  async #fileattr({ item }: InodeFacts): Promise<void> {
+  async #fileattr({ flagsLow, flagsHigh }: InodeFacts): Promise<void> {
     const { out } = this.#state;
     if (out.version < 2) return;
     const path = await whenRead(() => this.#paths.current());
     out.begin("fileattr");
     out.path("path", path);
-    out.copy("fileattr", item, FLAGS_AT, 8);
+    out.words("fileattr", flagsLow, flagsHigh);
     out.end();
   }
 }

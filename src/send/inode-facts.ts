@@ -19,8 +19,8 @@ export interface InodeFacts {
   readonly rdev: number;
   readonly flagsLow: number;
   readonly flagsHigh: number;
-  /** The item's bytes, for times and flags. */
-  readonly item: Uint8Array;
+  /** Those of access, change and modification, and that of creation: four `btrfs_timespec`, as a copy. */
+  readonly times: Uint8Array;
 }
 
 /** Whether data of the inode has checksums. */
@@ -45,6 +45,6 @@ export function decodeFacts(leaf: Leaf, slot: number): InodeFacts {
     rdev: readSafe(view, at + ITEM.rdev, "device number"),
     flagsLow: view.getUint32(at + ITEM.flags, true),
     flagsHigh: view.getUint32(at + ITEM.flags + 4, true),
-    item: leaf.bytes.subarray(at, at + InodeItem.byteLength),
+    times: leaf.bytes.slice(at + ITEM.atime, at + InodeItem.byteLength),
   };
 }

@@ -143,7 +143,7 @@ export class NewInodes {
     state.progress = state.ino + 1;
   }
 
-  #end(path: Uint8Array, { uid, gid, mode, item }: InodeFacts): void {
+  #end(path: Uint8Array, { uid, gid, mode, times }: InodeFacts): void {
     const state = this.#state;
     const { out, ino } = state;
     if (state.isFile && state.writeEnd !== state.size) {
@@ -165,7 +165,7 @@ export class NewInodes {
     }
     state.progress = ino + 1;
     if (state.isDirectory && state.size > 0) this.#times.touch(ino, state.generation);
-    else this.#times.put(path, item);
+    else this.#times.put(path, times);
     this.#onInode?.(ino);
   }
 }

@@ -103,6 +103,17 @@ export class CommandOutput {
     out.used += 4 + size;
   }
 
+  /** A u64 attribute as two u32. */
+  words(field: AttributeField, low: number, high: number): void {
+    const out = this.#out;
+    out.reserve(12);
+    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
+    out.view.setUint16(out.used + 2, 8, true);
+    out.view.setUint32(out.used + 4, low, true);
+    out.view.setUint32(out.used + 8, high, true);
+    out.used += 12;
+  }
+
   /** An attribute as `size` bytes of an item. */
   copy(field: AttributeField, from: Uint8Array, at: number, size: number): void {
     const out = this.#out;

@@ -1,11 +1,14 @@
-import { InodeItem } from "../format/inode.ts";
 import { keyOf } from "./path-bytes.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
 import { whenRead } from "./unread.ts";
 
-const { atime, mtime, ctime, otime } = InodeItem.offsets;
+/** Of a `btrfs_timespec`; and where each is among the times of an inode. */
 const TIMESPEC_BYTES = 12;
+const ATIME_AT = 0;
+const CTIME_AT = 12;
+const MTIME_AT = 24;
+const OTIME_AT = 36;
 
 /** Directories that wait for UTIMES, beyond which the one touched longest ago gets it. */
 const MAX_WAITING = 64;
@@ -69,17 +72,17 @@ export class TimesQueue {
 
   #send(ino: number, generation: number): void {
     const path = this.#paths.of(ino, generation);
-    this.put(path, this.#state.left.getInode(ino).item);
+    this.put(path, this.#state.left.getInode(ino).times);
   }
 
-  put(path: Uint8Array, item: Uint8Array): void {
+  put(path: Uint8Array, times: Uint8Array): void {
     const { out } = this.#state;
     out.begin("utimes");
     out.path("path", path);
-    out.copy("atime", item, atime, TIMESPEC_BYTES);
-    out.copy("mtime", item, mtime, TIMESPEC_BYTES);
-    out.copy("ctime", item, ctime, TIMESPEC_BYTES);
-    if (out.version >= 2) out.copy("otime", item, otime, TIMESPEC_BYTES);
+    out.copy("atime", times, ATIME_AT, TIMESPEC_BYTES);
+    out.copy("mtime", times, MTIME_AT, TIMESPEC_BYTES);
+    out.copy("ctime", times, CTIME_AT, TIMESPEC_BYTES);
+    if (out.version >= 2) out.copy("otime", times, OTIME_AT, TIMESPEC_BYTES);
     out.end();
   }
 }

@@ -25,6 +25,8 @@ export interface LogicalSource {
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined;
   /** As `readNode`, without waiting: where the devices can be read so, and the first copy is good. */
   readNow?(logical: number, expect: NodeExpectation): NodeBlock | undefined;
+  /** As `readNow`, into `bytes` of the caller's own: nothing keeps the node. */
+  readInto?(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined;
   /** A hint that these nodes will be wanted soon, in this order. */
   prefetch?(logicals: readonly number[]): void;
 }
@@ -69,4 +71,11 @@ export interface BlockTree extends Tree {
   child(node: NodeBlock, slot: number): Promise<NodeBlock>;
   /** As `child`, without waiting; `undefined` where that can't be. */
   childNow(node: NodeBlock, slot: number): NodeBlock | undefined;
+  /**
+   * As `childNow`, for leaves that are passed once: where nobody keeps the leaf, it is read into `bytes`. Lookups find
+   * it there, until the tree lends the next one.
+   *
+   * @param bytes As many as a node has. They are the caller's again with the next call.
+   */
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined;
 }

@@ -12,6 +12,8 @@ export class NodeTree implements BlockTree {
   readonly source: LogicalSource;
   /** Searches mostly go where the one before went. */
   #lastLeaf: NodeBlock | undefined;
+  /** Its bytes are lent, and become another leaf's with the next. */
+  #lentLeaf: NodeBlock | undefined;
 
   private constructor(source: LogicalSource, id: bigint, root: NodeBlock) {
     this.source = source;
@@ -46,6 +48,8 @@ export class NodeTree implements BlockTree {
   findNow(key: DataView, match: "exact" | "atOrBefore"): LeafSpan | undefined | null {
     const leaf = this.#lastLeaf;
     if (leaf !== undefined && holds(leaf, key)) return findInLeaf(leaf, key, match);
+    const lent = this.#lentLeaf;
+    if (lent !== undefined && holds(lent, key)) return findInLeaf(lent, key, match);
     let node = this.root;
     let expect: ChildExpectation | undefined;
     while (node.level > 0) {
@@ -81,6 +85,17 @@ export class NodeTree implements BlockTree {
 
   childNow(node: NodeBlock, slot: number): NodeBlock | undefined {
     return this.#childNow(childLogical(node, slot), new ChildExpectation(node, slot, this.id));
+  }
+
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined {
+    const expect = new ChildExpectation(node, slot, this.id);
+    const logical = childLogical(node, slot);
+    this.#lentLeaf = undefined;
+    const leaf = this.source.cached(logical, expect) ?? this.source.readInto?.(logical, expect, bytes);
+    if (leaf === undefined) return this.#childNow(logical, expect);
+    expect.check(leaf);
+    this.#lentLeaf = leaf;
+    return leaf;
   }
 
   #childNow(logical: number, expect: ChildExpectation): NodeBlock | undefined {

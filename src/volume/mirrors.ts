@@ -48,6 +48,14 @@ export class Mirrors {
     return this.at(chunk, place, logical, length);
   }
 
+  /** The first of these ways, alone. */
+  firstOf(logical: number, length: number): Mirror {
+    const chunk = this.chunks.get(logical, length);
+    const place = placeIn(chunk, logical);
+    if (place.contiguous < length) return this.of(logical, length)[0]!;
+    return this.#mirror("stored", chunk, place, place.stripe, logical, length);
+  }
+
   /** Largest number of bytes from `logical` that lie within one stripe. */
   contiguousAt(logical: number): number {
     return placeIn(this.chunks.get(logical), logical).contiguous;
@@ -93,6 +101,13 @@ export class Mirrors {
   where({ devid, physical, logical }: Mirror): Where {
     const file = this.devices.get(devid)?.source?.name;
     return { ...(file === undefined ? {} : { file }), device: devid, physical, logical };
+  }
+
+  /** The same for a node of a tree. */
+  nodeAt({ devid, physical, logical }: Mirror, tree: bigint): Where {
+    const file = this.devices.get(devid)?.source?.name;
+    if (file === undefined) return { device: devid, physical, logical, tree };
+    return { file, device: devid, physical, logical, tree };
   }
 
   /**

@@ -21,6 +21,7 @@ export class NodeReader implements LogicalSource {
   readonly #limits: NodeLimits;
   readonly #onEvent: OnEvent;
   readonly #scratch: Uint8Array;
+  readonly #scratchContent: Uint8Array;
   /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
   readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
 
@@ -31,6 +32,7 @@ export class NodeReader implements LogicalSource {
     this.cache = cache;
     this.#onEvent = onEvent;
     this.#scratch = foldableBytes(limits.nodeSize);
+    this.#scratchContent = this.#scratch.subarray(CHECKSUM_FIELD_BYTES);
   }
 
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined {
@@ -86,28 +88,50 @@ export class NodeReader implements LogicalSource {
 
   /** As `readNode`, without waiting. What is wrong with the first copy is for `readNode` to find out and to tell. */
   readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
+    const node = this.readInto(logical, expect, undefined);
+    if (node !== undefined) this.cache.put(node);
+    return node;
+  }
+
+  /** As `readNow`, without keeping the node. @param bytes For the node; those of its own unless given. */
+  readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array | undefined): NodeBlock | undefined {
     try {
-      const mirror = this.mirrorsOf(logical)[0]!;
-      const bytes = this.#readAtOnce(mirror);
-      if (bytes === undefined) return undefined;
-      const node = this.#judge(bytes, mirror, expect);
-      this.cache.put(node);
-      return node;
+      const mirror = this.#firstMirror(logical);
+      const source = mirror.kind === "stored" ? this.#mirrors.devices.get(mirror.devid)?.source : undefined;
+      if (source?.readSync === undefined) return undefined;
+      if (bytes !== undefined) {
+        source.readSync(mirror.physical, bytes);
+        return this.#judge(bytes, mirror, expect);
+      }
+      source.readSync(mirror.physical, this.#scratch);
+      return this.#judge(this.#scratch.slice(), mirror, expect, this.#scratchContent);
     } catch (error) {
       if (error instanceof BtrfsError) return undefined;
       throw error;
     }
   }
 
-  #judge(bytes: Uint8Array, mirror: Mirror, expect: NodeExpectation): NodeBlock {
-    const where = this.#mirrors.where(mirror);
-    if (!this.#checksum.verify(bytes.subarray(CHECKSUM_FIELD_BYTES), bytes)) {
+  /** @param content What the checksum covers: those bytes again, where that is quicker. */
+  #judge(
+    bytes: Uint8Array,
+    mirror: Mirror,
+    expect: NodeExpectation,
+    content = bytes.subarray(CHECKSUM_FIELD_BYTES),
+  ): NodeBlock {
+    const where = this.#mirrors.nodeAt(mirror, expect.owner);
+    if (!this.#checksum.verify(content, bytes)) {
       const problem = `Cannot trust node: its ${this.#checksum.name} checksum does not match`;
-      throw new CorruptError(problem, { ...where, tree: expect.owner }, { code: "checksum" });
+      throw new CorruptError(problem, where, { code: "checksum" });
     }
-    const node = new NodeBlock(bytes, { ...where, tree: expect.owner });
+    const node = new NodeBlock(bytes, where);
     checkNode(node, mirror.logical, expect, this.#limitsOn(mirror.devid));
     return node;
+  }
+
+  /** The first of `mirrorsOf`. */
+  #firstMirror(logical: number): Mirror {
+    const first = this.#mirrors.firstOf(logical, this.#limits.nodeSize);
+    return this.#rank(first) === 0 ? first : this.mirrorsOf(logical)[0]!;
   }
 
   /** By way of a page, where the kernel writes fastest: the copy costs less than reading to where it does not. */

@@ -92,6 +92,10 @@ export class Volume implements LogicalSource {
     return this.#nodes.readNow(logical, expect);
   }
 
+  readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
+    return this.#nodes.readInto(logical, expect, bytes);
+  }
+
   prefetch(logicals: readonly number[]): void {
     this.#nodes.prefetch(logicals);
   }
