@@ -37,6 +37,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "subvolume delete",
     load: async () => (await import("./commands/subvolume-delete.ts")).subvolumeDelete as Command,
   },
+  {
+    name: "subvolume get-default",
+    load: async () => (await import("./commands/subvolume-default.ts")).subvolumeGetDefault as Command,
+  },
+  {
+    name: "subvolume set-default",
+    load: async () => (await import("./commands/subvolume-default.ts")).subvolumeSetDefault as Command,
+  },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
   { name: "mkfs", load: async () => (await import("./commands/mkfs.ts")).mkfs as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },

@@ -83,15 +83,17 @@ export function imagePlace(word: string): Place & { readonly kind: "image" } {
 }
 
 /**
- * As `parsePlace`, for commands that change live filesystems only.
+ * As `parsePlace`, for commands that work on live filesystems only.
  *
- * @param act As `create a subvolume`, for the error.
+ * @param act As `send`, for the error.
  * @throws {UnsupportedError} for a place in an image.
  */
 export function livePath(word: string, act: string): string {
   const place = parsePlace(word);
   if (place.kind === "path") return place.path;
-  throw new UnsupportedError(`Cannot ${act}: images can't be changed yet, only mounted filesystems`, { file: word });
+  throw new UnsupportedError(`Cannot ${act}: it lies in an image, expected a path on a mounted filesystem`, {
+    file: word,
+  });
 }
 
 export interface OpenImageOptions {

@@ -1,5 +1,7 @@
 import { closeSync, constants, openSync, readFileSync, readSync, unlinkSync } from "node:fs";
-import { BtrfsError, UnsupportedError } from "../../errors.ts";
+import * as edit from "../../edit/index.ts";
+import { writeEncoded as writeToImage } from "../../encoded/write.ts";
+import { BtrfsError } from "../../errors.ts";
 import {
   ENCODED_LZO_4K,
   ENCODED_ZLIB,
@@ -9,11 +11,14 @@ import {
 } from "../../format/encoded-io.ts";
 import { encodedWrite as writeEncoded } from "../../linux/encoded.ts";
 import { hostError } from "../../node/host-error.ts";
-import { command } from "../command.ts";
+import { type Context, command } from "../command.ts";
+import { findIn, parentIn, placeOf } from "../image-edit.ts";
+import { locate } from "../images.ts";
 import { LivePlace } from "../live.ts";
 import { parseBytes } from "../numbers.ts";
 import { UsageError } from "../options.ts";
-import { parsePlace } from "../places.ts";
+import { parsePlace, WRITABLE_IMAGE_OPTIONS, type WritableImageOptions } from "../places.ts";
+import { withWritable } from "../writable-images.ts";
 
 const ALGORITHMS: Readonly<Record<string, number>> = {
   zlib: ENCODED_ZLIB,
@@ -21,12 +26,16 @@ const ALGORITHMS: Readonly<Record<string, number>> = {
   lzo: ENCODED_LZO_4K,
 };
 
+// `--offset` is that in the file here.
+const { device, partition } = WRITABLE_IMAGE_OPTIONS;
+
 export const encodedWrite = command({
-  brief: "Write one extent as it is, unopened, into a file of a mounted btrfs",
-  usage: ["[options] PATH"],
+  brief: "Write one extent as it is, unopened, into a file",
+  usage: ["[options] PATH", "[options] IMAGE:PATH"],
   details: `
-What BTRFS_IOC_ENCODED_WRITE does; it takes root. The data comes from standard input or --data. What it is comes from
---metadata, as encoded read printed it, or from options, which go before it. The kernel does not look into the data: what
+What BTRFS_IOC_ENCODED_WRITE does: on a mounted btrfs by the kernel, which takes root; in an image by btrkit, with the
+same rules and errors. There, a new file belongs to root. The data comes from standard input or --data. What it is comes from
+--metadata, as encoded read printed it, or from options, which go before it. Nobody looks into the data: what
 can't be decoded is an error when the file is read. Numbers may have K, M, G or T.`,
   options: {
     metadata: { short: "m", long: "metadata", value: "FILE", brief: "JSON of encoded read; - is standard input" },
@@ -46,16 +55,12 @@ can't be decoded is an error when the file is read. Numbers may have K, M, G or 
       brief: "zlib, zstd, lzo (of 4 KiB sectors), or the number in linux/btrfs.h",
     },
     encryption: { long: "encryption", value: "N", brief: "0, there is no other (default: 0)" },
+    device,
+    partition,
   },
   example: "btrkit encoded read -o ext old | btrkit encoded write --metadata - --data ext --create new",
   operands: [1, 1],
-  async run(_context, options, [word]) {
-    const place = parsePlace(word!);
-    if (place.kind === "image" && place.image !== word) {
-      throw new UnsupportedError("Cannot write encoded: images can't be changed yet, only mounted filesystems", {
-        file: word!,
-      });
-    }
+  async run(context, options, [word]) {
     if (options.metadata === "-" && (options.data ?? "-") === "-") {
       throw new UsageError("standard input can't be both, the metadata and the data; name a file with --data");
     }
@@ -67,18 +72,49 @@ can't be decoded is an error when the file is read. Numbers may have K, M, G or 
         where: { file: word! },
       });
     }
-    let isNew = false;
-    if (options.create) isNew = createFile(word!);
-    try {
-      using file = new LivePlace(word!, constants.O_RDWR | constants.O_NONBLOCK);
-      writeEncoded(file.native, file.fd, io, data);
-    } catch (error) {
-      if (isNew) unlinkSync(word!);
-      throw error;
-    }
+    const place = parsePlace(word!);
+    if (place.kind === "path" || place.image === word) writeLive(word!, io, data, options.create);
+    else await writeIn(context, place.image, place.path, io, data, { ...options, offset: undefined });
     return undefined;
   },
 });
+
+function writeLive(path: string, io: EncodedIo, data: Uint8Array, create: boolean): void {
+  const isNew = create && createFile(path);
+  try {
+    using file = new LivePlace(path, constants.O_RDWR | constants.O_NONBLOCK);
+    writeEncoded(file.native, file.fd, io, data);
+  } catch (error) {
+    if (isNew) unlinkSync(path);
+    throw error;
+  }
+}
+
+interface WriteOptions extends WritableImageOptions {
+  readonly create: boolean;
+}
+
+function writeIn(
+  context: Context,
+  image: string,
+  path: Uint8Array,
+  io: EncodedIo,
+  data: Uint8Array,
+  options: WriteOptions,
+): Promise<void> {
+  return withWritable(context, image, options, async (writable) => {
+    const there = options.create ? await findIn(writable, path, true) : await locate(writable.place(path), true);
+    await writable.volume.transaction(async (tx) => {
+      if (there !== undefined) {
+        await writeToImage(placeOf(tx, there.subvolume.id), there.number, io, data);
+        return;
+      }
+      const { subvolume, directory, name } = await parentIn(writable, path);
+      const at = placeOf(tx, subvolume);
+      await writeToImage(at, await edit.createFile(at, directory, name), io, data);
+    });
+  });
+}
 
 type Given = Readonly<Record<string, unknown>>;
 
