@@ -5,7 +5,7 @@ import type { Option } from "./options.ts";
 const WIDTH = 26;
 
 export async function topHelp(): Promise<string> {
-  const list = await Promise.all(COMMANDS.map(async ({ name, load }) => `  ${name.padEnd(20)}${(await load()).brief}`));
+  const list = await Promise.all(COMMANDS.map(async ({ name, load }) => `  ${name.padEnd(23)}${(await load()).brief}`));
   return `usage: btrkit COMMAND [options]
 
 btrfs images, send streams and compressed extents, with and without a kernel.
