@@ -74,6 +74,7 @@ export async function insertInline(
   ramBytes: number,
   compression: number,
 ): Promise<void> {
+  tx.adds = true;
   const bytes = new Uint8Array(INLINE_DATA_AT + data.byteLength);
   bytes.set(data, INLINE_DATA_AT);
   const view = viewOf(bytes);

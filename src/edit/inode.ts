@@ -83,6 +83,7 @@ export interface AttributeChanges extends InodeAttributes {}
 /** Permissions, owner, flags and times, any of them; ctime becomes `now` unless it is given. */
 export async function setAttributes(at: Place, inode: bigint, changes: AttributeChanges): Promise<void> {
   await demandWritable(at);
+  at.tx.adds = true;
   await editInode(at, inode, (item) => {
     if (changes.mode !== undefined) item.mode = (item.mode & ~0o7777) | (changes.mode & 0o7777);
     if (changes.uid !== undefined) item.uid = changes.uid;

@@ -53,6 +53,7 @@ export async function addEntry(
 ): Promise<bigint> {
   const { tx, tree } = at;
   checkName(at, directory, name);
+  tx.adds = true;
   const key = keyOf(directory, DIR_ITEM, BigInt(nameHash(name)));
   const entry = encodeDirEntry(location, BigInt(tx.generation), type, name);
   const there = await tx.get(tree, key);

@@ -38,6 +38,7 @@ export async function setXattr(at: Place, inode: bigint, name: string | Uint8Arr
       nameWhere(at, inode, bytes),
     );
   }
+  at.tx.adds = true;
   const key = keyOf(inode, XATTR_ITEM, BigInt(nameHash(bytes)));
   if (others === undefined) await at.tx.insert(at.tree, key, data);
   else await at.tx.replace(at.tree, key, data);

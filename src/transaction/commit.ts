@@ -190,8 +190,9 @@ async function freeSpaceTree(tx: Transaction): Promise<FreeSpaceTree> {
 
 async function writeFreeSpace(tx: Transaction): Promise<boolean> {
   let changed = false;
-  for (const { chunk, taken, given } of tx.space.groups.values()) {
-    if (taken.count === 0 && given.count === 0) continue;
+  for (const { chunk, taken, given, recordedUsed } of tx.space.groups.values()) {
+    // A chunk that was added just now is not in the tree yet.
+    if (recordedUsed === undefined || (taken.count === 0 && given.count === 0)) continue;
     // What changes from here on is for the next round: the tree itself takes space.
     const before = { taken: taken.copy(), given: given.copy() };
     taken.clear();

@@ -30,6 +30,11 @@ const LEAST_GROWTH = 1_048_576;
 
 export type SpaceKind = "data" | "metadata" | "system";
 
+/** Blocks that are kept for transactions that free space: to remove anything, tree blocks have to be copied first. */
+const RESERVED_NODES = 256;
+/** The part of all metadata that this is at most. */
+const RESERVED_PART = 1 / 4;
+
 /**
  * The one place that accounts for space: what is free, in use and pinned, chunk by chunk, from one commit to the next.
  * New chunks exist here at once; their items are written when the commit comes to it.
@@ -100,6 +105,32 @@ export class Space {
     this.bytesUsed -= length;
   }
 
+  /** Bytes of metadata that no extent has once the transaction is committed. */
+  async metadataLeft(): Promise<number> {
+    let left = 0;
+    for (const chunk of this.#chunksFor("metadata")) left += chunk.length - (await this.#group(chunk)).used;
+    return left;
+  }
+
+  /**
+   * Sees that what a transaction leaves is enough for another one to free space.
+   *
+   * @param before `metadataLeft` at its begin: who leaves no less than that may go below the reserve.
+   * @throws {BtrfsError} `space`.
+   */
+  async demandReserve(before: number): Promise<void> {
+    if (this.options.enlarge !== undefined) return;
+    const chunks = this.#chunksFor("metadata");
+    const total = chunks.reduce((sum, { length }) => sum + length, 0);
+    const reserve = Math.min(RESERVED_NODES * this.options.nodeSize, total * RESERVED_PART);
+    const left = await this.metadataLeft();
+    if (left >= reserve || left >= before || this.#planChunk("metadata", reserve) !== undefined) return;
+    throw new BtrfsError(
+      "space",
+      `Cannot commit: it leaves ${left} bytes for metadata, ${reserve} are kept for removing things`,
+    );
+  }
+
   /** After a commit. */
   committed(): void {
     this.resized.clear();
@@ -166,12 +197,18 @@ export class Space {
     return group;
   }
 
+  #chunksFor(kind: SpaceKind): Chunk[] {
+    return this.chunks.chunks.filter((chunk) => this.#suits(chunk, kind));
+  }
+
+  #planChunk(kind: SpaceKind, least: number): Chunk | undefined {
+    return planChunk(this.chunks.chunks, this.#devices, this.#typeOf(kind), this.#profileOf(kind), least);
+  }
+
   #addChunk(kind: SpaceKind, least: number): BlockGroup | undefined {
-    const type = this.#typeOf(kind);
-    const { chunks } = this.chunks;
-    const chunk = planChunk(chunks, this.#devices, type, this.#profileOf(kind), least);
+    const chunk = this.#planChunk(kind, least);
     if (chunk === undefined) return undefined;
-    this.chunks = new ChunkMap([...chunks, chunk]);
+    this.chunks = new ChunkMap([...this.chunks.chunks, chunk]);
     this.newChunks.push(chunk);
     const group = new BlockGroup(chunk, undefined);
     const free = new RangeSet();

@@ -58,6 +58,8 @@ export class Transaction {
   readonly extents: ExtentTree;
   readonly data: DataStore;
   readonly cow: Cow;
+  /** Whether anything is added: then room for removing things has to be left. */
+  adds = false;
   readonly #trees = new Map<bigint, OpenTree>();
   readonly checksums: Checksums;
 
@@ -190,6 +192,7 @@ export class Transaction {
       offset: BigInt.asUintN(64, offset),
       count: 1,
     } as const;
+    if (delta > 0) this.adds = true;
     this.refs.change(logical, length, -1, ref, delta);
   }
 

@@ -38,6 +38,8 @@ export class WritableVolume implements AsyncDisposable {
   #volume: Volume;
   #space: Space | undefined;
   #running: Transaction | undefined;
+  /** Metadata that was left when it began. */
+  #left = 0;
   #failure: unknown;
   readonly #enlarges: boolean;
   /** Of a transaction that was abandoned: it would land in what the next one hands out. */
@@ -91,6 +93,7 @@ export class WritableVolume implements AsyncDisposable {
     this.#running = tx;
     try {
       await tx.open();
+      this.#left = await this.#space.metadataLeft();
     } catch (error) {
       this.abandon(tx);
       throw error;
@@ -105,6 +108,7 @@ export class WritableVolume implements AsyncDisposable {
     try {
       if (tx.dirtyBytes > 0 || tx.refs.size > 0 || tx.space.resized.size > 0) {
         await settle(tx);
+        if (tx.adds) await tx.space.demandReserve(this.#left);
         await writer.writeBlocks();
         await tx.data.drain();
       }

@@ -31,19 +31,7 @@ export async function snapshot(step: Step): Promise<void> {
 
 export async function deleteSubvolume(step: Step): Promise<void> {
   const { at, model, random } = step;
-  const places = [...model.subvolumes.keys()].flatMap((id) =>
-    model
-      .directories(id)
-      .flatMap(({ directory }) =>
-        [...directory.entries].flatMap(([name, entry]) =>
-          entry.kind === "subvolume" ? [{ directory, name, id: entry.id }] : [],
-        ),
-      ),
-  );
-  const holding = new Set(places.map(({ directory }) => directory));
-  const free = places.filter(
-    ({ id }) => id !== model.defaultSubvolume && !model.directories(id).some(({ directory }) => holding.has(directory)),
-  );
+  const free = model.deletable();
   if (free.length === 0) return;
   const { directory, name, id } = random.pick(free);
   const now = random.chance(60);

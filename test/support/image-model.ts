@@ -36,6 +36,15 @@ export interface ModelSubvolume {
   readOnly: boolean;
 }
 
+/** Where a subvolume lies: in which other, at which path of it. */
+export interface ModelPlace {
+  readonly id: bigint;
+  readonly above: bigint;
+  readonly path: readonly string[];
+  readonly directory: ModelDirectory;
+  readonly name: string;
+}
+
 /** A filesystem in memory: what an image should hold. */
 export class ImageModel {
   readonly subvolumes = new Map<bigint, ModelSubvolume>();
@@ -84,6 +93,26 @@ export class ImageModel {
     };
     visit(this.subvolumes.get(id)!.root, []);
     return found;
+  }
+
+  /** Where each subvolume lies but the top level. */
+  places(): ModelPlace[] {
+    return [...this.subvolumes.keys()].flatMap((above) =>
+      this.directories(above).flatMap(({ path, directory }) =>
+        [...directory.entries].flatMap(([name, entry]) =>
+          entry.kind === "subvolume" ? [{ id: entry.id, above, path: [...path, name], directory, name }] : [],
+        ),
+      ),
+    );
+  }
+
+  /** The subvolumes that may be deleted: none lies in them, they are not the default, and not in a read-only one. */
+  deletable(): ModelPlace[] {
+    const places = this.places();
+    const holders = new Set(places.map(({ above }) => above));
+    return places.filter(
+      ({ id, above }) => !holders.has(id) && id !== this.defaultSubvolume && !this.subvolumes.get(above)!.readOnly,
+    );
   }
 
   /** Every name of a file of a subvolume; a file with two names comes twice. */

@@ -113,15 +113,8 @@ async function changeOnce(work: Work): Promise<void> {
 /** Where a subvolume is, below the mount of the top level. */
 function mountedPath({ mount, model }: Pick<Work, "mount" | "model">, id: bigint): string {
   if (id === 5n) return mount;
-  for (const above of model.subvolumes.keys()) {
-    for (const { path, directory } of model.directories(above)) {
-      for (const [name, entry] of directory.entries) {
-        if (entry.kind === "subvolume" && entry.id === id)
-          return join(mountedPath({ mount, model }, above), ...path, name);
-      }
-    }
-  }
-  throw new Error(`subvolume ${id} lies nowhere`);
+  const place = model.places().find((other) => other.id === id)!;
+  return join(mountedPath({ mount, model }, place.above), ...place.path);
 }
 
 function put(directory: ModelDirectory, at: string, name: string, content: Uint8Array): void {
@@ -170,20 +163,9 @@ async function snapshot({ mount, model, random, name }: Work, directory: ModelDi
 }
 
 async function deleteSubvolume({ mount, model, random }: Work): Promise<void> {
-  const holders = new Map<bigint, { directory: ModelDirectory; name: string; above: bigint }>();
-  for (const above of model.subvolumes.keys()) {
-    for (const { directory } of model.directories(above)) {
-      for (const [name, entry] of directory.entries)
-        if (entry.kind === "subvolume") holders.set(entry.id, { directory, name, above });
-    }
-  }
-  const full = new Set([...holders.values()].map(({ above }) => above));
-  const free = [...holders.keys()].filter(
-    (id) => !full.has(id) && id !== model.defaultSubvolume && !model.subvolumes.get(holders.get(id)!.above)!.readOnly,
-  );
+  const free = model.deletable();
   if (free.length === 0) return;
-  const id = random.pick(free);
-  const { directory, name } = holders.get(id)!;
+  const { id, directory, name } = random.pick(free);
   await run("btrfs", ["subvolume", "delete", mountedPath({ mount, model }, id)]);
   directory.entries.delete(name);
   model.subvolumes.delete(id);

@@ -92,7 +92,8 @@ export class WrittenImage implements AsyncDisposable {
 export async function checkClean(image: string, modes: readonly CheckMode[] = ["original", "lowmem"]): Promise<void> {
   for (const mode of modes) {
     const ran = await tryRun("btrfs", ["check", "--check-data-csum", `--mode=${mode}`, image]);
-    const said = `${ran.stdout}${ran.stderr}`;
+    // With several devices all block devices are looked at, others' failing ones too.
+    const said = `${ran.stdout}${ran.stderr}`.replace(/^ERROR: cannot scan .*$/gm, "");
     if (ran.code !== 0 || /error|mismatch|warning/i.test(said.replace(/no error found/g, ""))) {
       expect.fail(`btrfs check --mode=${mode}: exit code ${ran.code}\n${said}`);
     }
