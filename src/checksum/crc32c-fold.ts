@@ -9,6 +9,7 @@ import {
   PAGE_BYTES,
   TABLES_AT,
   TURN_BYTES,
+  USER_BYTES,
 } from "./crc32c-module.ts";
 
 /**
@@ -33,17 +34,20 @@ export const FOLD_FROM = 16 * 1024;
 /** An ordinary CRC over `bytes[start, end)`. */
 type RawRange = (seed: number, bytes: Uint8Array, start: number, end: number) => number;
 
-/** Functions over a memory. Addresses and lengths count in bytes. */
+/** Functions over a memory, for one of the threads that use it. Addresses and lengths count in bytes. */
 interface Folder {
   readonly memory: Uint8Array;
+  /** Where this thread's own part of the memory begins. */
+  readonly base: number;
   /**
-   * Folds data at an address, with a seed, into `memory` from `FOLDED_AT` on; the rest is left `length` bytes behind that. `length` is
-   * a multiple of `TURN_BYTES`, at least two of them. The data may lie further on in what was folded before.
+   * Folds the data that lie `ahead` behind `at`, with a seed, into the memory from `FOLDED_AT + at` on, up to where `at` would be
+   * `stop`; the rest is left behind that. `at` is the `base`; what is folded is a multiple of `TURN_BYTES`, at least two of them. The
+   * data may lie further on in what was folded before.
    */
-  far(address: number, length: number, seed: number): void;
-  near(address: number, length: number, seed: number): void;
+  far(ahead: number, stop: number, seed: number, at: number): void;
+  near(ahead: number, stop: number, seed: number, at: number): void;
   /** An ordinary CRC over `memory[address, end)`, as a signed number. */
-  crc(address: number, end: number, seed: number): number;
+  crc(address: number, end: number, seed: number, zero: 0): number;
 }
 
 /** By the memory that their data may lie in. */
@@ -56,7 +60,7 @@ let isTried = false;
 
 /** For data that lies elsewhere: it is copied in. */
 function copyingFolder(): Folder | undefined {
-  if (!isTried) copying = makeFolder(PIECE_BYTES, "alone");
+  if (!isTried) copying = makeFolder(newMemory(PIECE_BYTES, "alone"), "alone");
   isTried = true;
   return copying;
 }
@@ -93,49 +97,78 @@ export function foldedRange(seed: number, bytes: Uint8Array, start: number, end:
 
 /** Of at most `PIECE_BYTES`. */
 function pieceCrc(folder: Folder, address: number, length: number, seed: number): number {
+  const { base } = folder;
   let at = address;
   let left = length;
   let crc = seed;
   if (left >= FAR_FROM) {
     const folded = Math.floor((left - FAR_REST_BYTES) / TURN_BYTES) * TURN_BYTES;
-    folder.far(at, folded, crc);
-    at = FOLDED_AT + folded;
+    folder.far(at - base, base + folded, crc, base);
+    at = FOLDED_AT + base + folded;
     left -= folded;
     crc = 0;
   }
   if (left >= NEAR_FROM) {
     const folded = Math.floor((left - NEAR_REST_BYTES) / TURN_BYTES) * TURN_BYTES;
-    folder.near(at, folded, crc);
-    at = FOLDED_AT + folded;
+    folder.near(at - base, base + folded, crc, base);
+    at = FOLDED_AT + base + folded;
     left -= folded;
     crc = 0;
   }
-  return folder.crc(at, at + left, crc);
+  return folder.crc(at, at + left, crc, 0);
 }
 
 /** See `ChecksumSide`. */
-export function foldableBytes(byteLength: number, use: "alone" | "shared" = "alone"): Uint8Array {
-  const folder = makeFolder(byteLength, use);
-  if (folder === undefined) {
-    return new Uint8Array(use === "alone" ? new ArrayBuffer(byteLength) : new SharedArrayBuffer(byteLength));
-  }
+export function foldableBytes(byteLength: number): Uint8Array {
+  const memory = newMemory(byteLength, "alone");
+  const folder = makeFolder(memory, "alone");
+  if (folder === undefined) return new Uint8Array(byteLength);
   folders.set(folder.memory.buffer, folder);
   return folder.memory.subarray(DATA_AT, DATA_AT + byteLength);
 }
 
-/** `undefined` where there is no WebAssembly, or none with vectors, or where it is not allowed. */
-function makeFolder(dataBytes: number, use: "alone" | "shared"): Folder | undefined {
+/** See `ChecksumSide`. */
+export interface SharedMemory {
+  readonly byteLength: number;
+  readonly memory: WebAssembly.Memory | SharedArrayBuffer;
+}
+
+/** See `ChecksumSide`. */
+export function sharedMemory(byteLength: number): SharedMemory {
+  return { byteLength, memory: newMemory(byteLength, "shared") ?? new SharedArrayBuffer(byteLength) };
+}
+
+/** See `ChecksumSide`. */
+export function foldableIn({ byteLength, memory }: SharedMemory, user: 0 | 1): Uint8Array {
+  if (memory instanceof SharedArrayBuffer) return new Uint8Array(memory);
+  const folder = makeFolder(memory, "shared", user);
+  if (folder !== undefined) folders.set(memory.buffer, folder);
+  return new Uint8Array(memory.buffer, DATA_AT, byteLength);
+}
+
+/** `undefined` where there is no WebAssembly, or it gives no memory. */
+function newMemory(dataBytes: number, use: "alone" | "shared"): WebAssembly.Memory | undefined {
   try {
-    compiled[use] ??= new WebAssembly.Module(foldingModule(use));
     // A turn more, as the rest is read in whole vectors.
     const pages = Math.ceil((DATA_AT + dataBytes + TURN_BYTES) / PAGE_BYTES);
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: use === "shared" });
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: use === "shared" });
+  } catch {
+    return undefined;
+  }
+}
+
+/** `undefined` where there is no WebAssembly, or none with vectors, or where it is not allowed. */
+function makeFolder(memory: WebAssembly.Memory | undefined, use: "alone" | "shared", user = 0): Folder | undefined {
+  if (memory === undefined) return undefined;
+  try {
+    compiled[use] ??= new WebAssembly.Module(foldingModule(use));
     const { exports } = new WebAssembly.Instance(compiled[use], { host: { memory } });
     const bytes = new Uint8Array(memory.buffer);
     const view = viewOf(bytes);
     CRC_TABLES.forEach((word, n) => void view.setInt32(TABLES_AT + n * 4, word, true));
     return {
       memory: bytes,
+      base: user * USER_BYTES,
       far: exports.far as Folder["far"],
       near: exports.near as Folder["near"],
       crc: exports.crc as Folder["crc"],

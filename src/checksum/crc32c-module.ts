@@ -17,15 +17,20 @@ export const TURN_BYTES = UNROLLED * VECTOR_BYTES;
 export const PAGE_BYTES = 65536;
 const MAX_PAGES = 65536;
 
-/** The module's memory: zeros, which stand for what is before the data; folded data; tables; then the data itself. */
+/**
+ * The module's memory: zeros, which stand for what is before the data; folded data; the same again for a second thread; tables; then
+ * the data itself.
+ */
 export const FOLDED_AT = FAR_REST_BYTES;
-export const TABLES_AT = 2 * PAGE_BYTES + 32 * 1024;
-export const DATA_AT = 3 * PAGE_BYTES;
+export const USER_BYTES = 3 * PAGE_BYTES;
+export const MAX_USERS = 2;
+export const TABLES_AT = MAX_USERS * USER_BYTES;
+export const DATA_AT = TABLES_AT + PAGE_BYTES;
 
-// Put together here: it is short, and a binary could not be read. `at` goes through the data; the folded data lies
-// `FOLDED_AT` further on than the same place in it.
+// Put together here, instruction by instruction: it is short, and a binary could not be read. What a thread folds goes to its own
+// memory, `FOLDED_AT` behind `AT`; `AT` goes on through that, and `ADDRESS` says how far before `AT` the same place of the data is.
 
-const [ADDRESS, LENGTH, SEED, AT] = [0, 1, 2, 3];
+const [ADDRESS, STOP, SEED, AT] = [0, 1, 2, 3];
 const ADD = 0x6a;
 const LOOP = [0x03, 0x40];
 const BLOCK = [0x02, 0x40];
@@ -35,139 +40,280 @@ const XOR = [0xfd, 0x51];
 const I32 = 0x7f;
 const [XOR32, AND, SHIFT_LEFT, SHIFT_RIGHT] = [0x73, 0x71, 0x74, 0x76];
 
+/** What has been put together. */
+let code: number[] = [];
+
+function put(...bytes: readonly number[]): void {
+  code.push(...bytes);
+}
+
 /** LEB128. */
-function unsigned(value: number): number[] {
-  return value < 128 ? [value] : [(value & 127) | 128, ...unsigned(value >>> 7)];
+function unsigned(value: number): void {
+  let rest = value;
+  for (; rest >= 128; rest >>>= 7) code.push((rest & 127) | 128);
+  code.push(rest);
 }
 
-function constant(value: number): number[] {
+function constant(value: number): void {
+  code.push(0x41);
+  unsigned(value);
   // One more group than needed where the sign bit would be set.
-  const bytes = unsigned(value);
-  const last = bytes.length - 1;
-  return [0x41, ...(bytes[last]! & 64 ? [...bytes.slice(0, last), bytes[last]! | 128, 0] : bytes)];
+  const last = code.length - 1;
+  if (code[last]! & 64) {
+    code[last]! |= 128;
+    code.push(0);
+  }
 }
 
-function get(local: number): number[] {
-  return [0x20, local];
+function get(local: number): void {
+  code.push(0x20, local);
 }
 
-function set(local: number): number[] {
-  return [0x21, local];
+function set(local: number): void {
+  code.push(0x21, local);
 }
 
-/** The vector at an address and an offset. */
-function load(address: readonly number[], offset: number): number[] {
-  return [...address, 0xfd, 0, 0, ...unsigned(offset)];
+function add(value: number): void {
+  constant(value);
+  code.push(ADD);
+}
+
+/** The vector at the address on the stack and an offset. */
+function load(offset: number): void {
+  code.push(0xfd, 0, 0);
+  unsigned(offset);
 }
 
 /** The vector of folded data at `AT` + `offset`, which may reach back into the zeros. */
-function folded(offset: number): number[] {
-  return load(get(AT), FOLDED_AT + offset);
+function folded(offset: number): void {
+  get(AT);
+  load(FOLDED_AT + offset);
 }
 
 /** The vector of data at `AT` + `offset`. */
-function data(offset: number): number[] {
-  return load([...get(ADDRESS), ...get(AT), ADD], offset);
+function data(offset: number): void {
+  get(ADDRESS);
+  get(AT);
+  put(ADD);
+  load(offset);
 }
 
-function store(offset: number, value: readonly number[]): number[] {
-  return [...get(AT), ...value, 0xfd, 11, 0, ...unsigned(FOLDED_AT + offset)];
+/** What `value` leaves becomes folded data at `AT` + `offset`. */
+function store(offset: number, value: () => void): void {
+  get(AT);
+  value();
+  put(0xfd, 11, 0);
+  unsigned(FOLDED_AT + offset);
 }
 
 /** A seed is nothing but an exclusive or with the first four bytes. */
-const seed = [...constant(0), 0xfd, 17, ...get(SEED), 0xfd, 28, 0, ...XOR];
+function seed(): void {
+  constant(0);
+  put(0xfd, 17);
+  get(SEED);
+  put(0xfd, 28, 0, ...XOR);
+}
 
 /** Each vector takes up those that were taken out at the distances before it. */
-function turn(distances: readonly number[], first: readonly number[]): number[] {
-  return Array.from({ length: UNROLLED }, (_, n) => {
-    const here = n * VECTOR_BYTES;
-    const sources = distances.flatMap((distance) => [...folded(here - distance * VECTOR_BYTES), ...XOR]);
-    return store(here, [...data(here), ...(n === 0 ? first : []), ...sources]);
-  }).flat();
+function turn(distances: readonly number[], isFirst: boolean): void {
+  for (let here = 0; here < TURN_BYTES; here += VECTOR_BYTES) {
+    store(here, () => {
+      data(here);
+      if (isFirst && here === 0) seed();
+      for (const distance of distances) {
+        folded(here - distance * VECTOR_BYTES);
+        put(...XOR);
+      }
+    });
+  }
 }
 
 /** Repeats, with `AT` moved on, while that is less than a limit. */
-function loop(body: readonly number[], step: number, limit: readonly number[]): number[] {
-  return [...LOOP, ...body, ...get(AT), ...constant(step), ADD, 0x22, AT, ...limit, ...REPEAT_IF_LESS, END];
+function loop(step: number, body: () => void, limit: () => void): void {
+  put(...LOOP);
+  body();
+  get(AT);
+  add(step);
+  put(0x22, AT);
+  limit();
+  put(...REPEAT_IF_LESS, END);
 }
 
-/** Goes over the first `bytes` of the rest, which begins at `LENGTH`. */
-function overRest(bytes: number, body: readonly number[]): number[] {
-  return [...get(LENGTH), ...set(AT), ...loop(body, VECTOR_BYTES, [...get(LENGTH), ...constant(bytes), ADD])];
+/** Goes over the first `bytes` of the rest, which begins at `STOP`. */
+function overRest(bytes: number, body: () => void): void {
+  get(STOP);
+  set(AT);
+  loop(VECTOR_BYTES, body, () => {
+    get(STOP);
+    add(bytes);
+  });
 }
 
 /** What is left over takes up, distance by distance, those that still reach it. */
-function finish(distance: number): number[] {
+function finish(distance: number): void {
   const bytes = distance * VECTOR_BYTES;
-  return overRest(bytes, store(0, [...folded(0), ...folded(-bytes), ...XOR]));
+  overRest(bytes, () =>
+    store(0, () => {
+      folded(0);
+      folded(-bytes);
+      put(...XOR);
+    }),
+  );
 }
 
-function fold(distances: readonly number[]): number[] {
-  return [
-    ...turn(distances, seed),
-    ...[...constant(TURN_BYTES), ...set(AT)],
-    ...loop(turn(distances, []), TURN_BYTES, get(LENGTH)),
-    ...overRest(Math.max(...distances) * VECTOR_BYTES + TURN_BYTES, store(0, data(0))),
-    ...distances.flatMap(finish),
-  ];
+function fold(distances: readonly number[]): void {
+  turn(distances, true);
+  get(AT);
+  add(TURN_BYTES);
+  set(AT);
+  loop(
+    TURN_BYTES,
+    () => turn(distances, false),
+    () => get(STOP),
+  );
+  overRest(Math.max(...distances) * VECTOR_BYTES + TURN_BYTES, () => store(0, () => data(0)));
+  for (const distance of distances) finish(distance);
 }
 
 // The ordinary way, by tables, for what is too short to be folded and for what folding leaves over. `SEED` becomes the CRC.
 
-const [, STOP, , WORD] = [0, 1, 2, 3];
+const WORD = AT;
 const STEP_BYTES = 16;
 
-/** The entry of a table; the index comes as a distance in bytes. */
-function entry(table: number, index: readonly number[]): number[] {
-  return [...index, 0x28, 2, ...unsigned(TABLES_AT + table * 1024)];
+/** The entry of a table; the index lies on the stack as a distance in bytes. */
+function entry(table: number): void {
+  put(0x28, 2);
+  unsigned(TABLES_AT + table * 1024);
 }
 
 /** The byte of data at an offset, as such a distance. */
-function byteAt(offset: number): number[] {
-  return [...get(ADDRESS), 0x2d, 0, ...unsigned(offset), ...constant(2), SHIFT_LEFT];
+function byteAt(offset: number): void {
+  get(ADDRESS);
+  put(0x2d, 0);
+  unsigned(offset);
+  constant(2);
+  put(SHIFT_LEFT);
 }
 
 /** The same of a byte of `WORD`. */
-function byteOfWord(byte: number): number[] {
-  const shift = byte === 0 ? [...constant(2), SHIFT_LEFT] : [...constant(byte * 8 - 2), SHIFT_RIGHT];
-  return [...get(WORD), ...shift, ...constant(1020), AND];
+function byteOfWord(byte: number): void {
+  get(WORD);
+  constant(byte === 0 ? 2 : byte * 8 - 2);
+  put(byte === 0 ? SHIFT_LEFT : SHIFT_RIGHT);
+  constant(1020);
+  put(AND);
 }
 
 /** Sixteen bytes in one step: the word that the CRC so far goes into, and the bytes behind it. */
-function step(): number[] {
-  const sum = Array.from({ length: STEP_BYTES }, (_, byte) => [
-    ...entry(STEP_BYTES - 1 - byte, byte < 4 ? byteOfWord(byte) : byteAt(byte)),
-    ...(byte === 0 ? [] : [XOR32]),
-  ]);
-  return [...get(ADDRESS), 0x28, 0, 0, ...get(SEED), XOR32, ...set(WORD), ...sum.flat(), ...set(SEED)];
+function step(): void {
+  get(ADDRESS);
+  put(0x28, 0, 0);
+  get(SEED);
+  put(XOR32);
+  set(WORD);
+  for (let byte = 0; byte < STEP_BYTES; byte++) {
+    if (byte < 4) byteOfWord(byte);
+    else byteAt(byte);
+    entry(STEP_BYTES - 1 - byte);
+    if (byte > 0) put(XOR32);
+  }
+  set(SEED);
 }
 
-function singleByte(): number[] {
-  const index = [...get(SEED), ...get(ADDRESS), 0x2d, 0, 0, XOR32, ...constant(255), AND, ...constant(2), SHIFT_LEFT];
-  return [...entry(0, index), ...get(SEED), ...constant(8), SHIFT_RIGHT, XOR32, ...set(SEED)];
+function singleByte(): void {
+  get(SEED);
+  get(ADDRESS);
+  put(0x2d, 0, 0, XOR32);
+  constant(255);
+  put(AND);
+  constant(2);
+  put(SHIFT_LEFT);
+  entry(0);
+  get(SEED);
+  constant(8);
+  put(SHIFT_RIGHT, XOR32);
+  set(SEED);
 }
 
 /** Repeats, `ADDRESS` moved on by `bytes` each time, while so many are left. */
-function whileLeft(bytes: number, body: readonly number[]): number[] {
-  const isShort = [...get(ADDRESS), ...constant(bytes), ADD, ...get(STOP), 0x4b];
-  const moveOn = [...get(ADDRESS), ...constant(bytes), ADD, ...set(ADDRESS)];
-  return [...BLOCK, ...LOOP, ...isShort, 0x0d, 1, ...body, ...moveOn, 0x0c, 0, END, END];
+function whileLeft(bytes: number, body: () => void): void {
+  put(...BLOCK, ...LOOP);
+  get(ADDRESS);
+  add(bytes);
+  get(STOP);
+  put(0x4b, 0x0d, 1);
+  body();
+  get(ADDRESS);
+  add(bytes);
+  set(ADDRESS);
+  put(0x0c, 0, END, END);
+}
+
+/** What `body` puts together, with its length in front. */
+function counted(body: () => void): void {
+  const outer = code;
+  code = [];
+  body();
+  const inner = code;
+  code = outer;
+  unsigned(inner.length);
+  for (const byte of inner) code.push(byte);
+}
+
+function section(id: number, body: () => void): void {
+  put(id);
+  counted(body);
+}
+
+/** A function without locals beside its arguments. */
+function body(instructions: () => void): void {
+  counted(() => {
+    put(0);
+    instructions();
+    put(END);
+  });
+}
+
+function name(text: string): void {
+  put(text.length);
+  for (let i = 0; i < text.length; i++) put(text.charCodeAt(i));
 }
 
 /** The functions of a module over the memory that it is given: see `Folder`. */
 export function foldingModule(use: "alone" | "shared"): Uint8Array<ArrayBuffer> {
-  const section = (id: number, ...body: number[]) => [id, ...unsigned(body.length), ...body];
-  const name = (text: string) => [text.length, ...new TextEncoder().encode(text)];
-  const body = (code: readonly number[]) => [...unsigned(code.length + 4), 1, 1, I32, ...code, END];
-  const crc = [...whileLeft(STEP_BYTES, step()), ...whileLeft(1, singleByte()), ...get(SEED)];
-  const limits = use === "alone" ? [0, 0] : [3, 0, ...unsigned(MAX_PAGES)];
-  const arguments_ = [3, I32, I32, I32];
-  return Uint8Array.from([
-    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, 2, 0x60, ...arguments_, 0, 0x60, ...arguments_, 1, I32),
-    ...section(2, 1, ...name("host"), ...name("memory"), 2, ...limits),
-    ...section(3, 3, 0, 0, 1),
-    ...section(7, 3, ...name("far"), 0, 0, ...name("near"), 0, 1, ...name("crc"), 0, 2),
-    ...section(10, 3, ...body(fold(FAR)), ...body(fold(NEAR)), ...body(crc)),
-  ]);
+  code = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  const takesFour = [0x60, 4, I32, I32, I32, I32];
+  section(1, () => put(2, ...takesFour, 0, ...takesFour, 1, I32));
+  section(2, () => {
+    put(1);
+    name("host");
+    name("memory");
+    put(2);
+    if (use === "alone") put(0, 0);
+    else {
+      put(3, 0);
+      unsigned(MAX_PAGES);
+    }
+  });
+  section(3, () => put(3, 0, 0, 1));
+  section(7, () => {
+    put(3);
+    for (const [index, title] of ["far", "near", "crc"].entries()) {
+      name(title);
+      put(0, index);
+    }
+  });
+  section(10, () => {
+    put(3);
+    body(() => fold(FAR));
+    body(() => fold(NEAR));
+    body(() => {
+      whileLeft(STEP_BYTES, step);
+      whileLeft(1, singleByte);
+      get(SEED);
+    });
+  });
+  const made = Uint8Array.from(code);
+  code = [];
+  return made;
 }

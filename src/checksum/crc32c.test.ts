@@ -15,10 +15,8 @@ function slowRaw(seed: number, data: Uint8Array): number {
 
 const digits = new TextEncoder().encode("123456789");
 
-for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange, foldableBytes }] of Object.entries({
-  browser,
-  node,
-})) {
+for (const [side, host] of Object.entries({ browser, node })) {
+  const { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange, foldableBytes, foldableIn, sharedMemory } = host;
   describe(side, () => {
     test("known values: the usual form, the raw form, and the header of END", () => {
       expect(crc32c(digits)).toBe(0xe306_9283);
@@ -65,25 +63,33 @@ for (const [side, { crc32c, crc32cRaw, crc32cRawCombine, crc32cRawRange, foldabl
         const data = bytes.subarray(length % 7, (length % 7) + length);
         const expected = slowRaw(length, data);
         expect(crc32cRaw(length, data)).toBe(expected);
-        const inPlace = foldableBytes(length + 5, length % 2 === 0 ? "alone" : "shared");
+        const inPlace = length % 2 === 0 ? foldableBytes(length + 5) : foldableIn(sharedMemory(length + 5), 0);
         inPlace.set(data, 5);
         expect(crc32cRawRange(length, inPlace, 5, length + 5)).toBe(expected);
         expect(Buffer.compare(inPlace.subarray(5), data)).toBe(0);
       }
     });
 
-    test("data that lie in foldable memory give what the definition gives, at every length and place", () => {
-      const memory = foldableBytes(60_000, "shared");
-      memory.forEach((_, at) => {
-        memory[at] = Math.imul(at, 2654435761) >>> 23;
-      });
-      const lengths = [...Array.from({ length: 200 }, (_, n) => n), ...Array.from({ length: 300 }, (_, n) => 1900 + n)];
-      for (let n = 0; n < 300; n++) lengths.push(3000 + 31 * n, 12 * 1024 - 150 + n, 16 * 1024 - 150 + n);
-      for (const length of lengths) {
-        const at = (length * 7) % 41;
-        expect(crc32cRawRange(length, memory, at, at + length)).toBe(slowRaw(length, memory.subarray(at, at + length)));
-      }
-    });
+    test.each([0, 1] as const)(
+      "data in shared memory give what the definition gives, at every length and place, to user %d",
+      (user) => {
+        const memory = foldableIn(sharedMemory(60_000), user);
+        memory.forEach((_, at) => {
+          memory[at] = Math.imul(at, 2654435761) >>> 23;
+        });
+        const lengths = [
+          ...Array.from({ length: 200 }, (_, n) => n),
+          ...Array.from({ length: 300 }, (_, n) => 1900 + n),
+        ];
+        for (let n = 0; n < 300; n++) lengths.push(3000 + 31 * n, 12 * 1024 - 150 + n, 16 * 1024 - 150 + n);
+        for (const length of lengths) {
+          const at = (length * 7) % 41;
+          expect(crc32cRawRange(length, memory, at, at + length)).toBe(
+            slowRaw(length, memory.subarray(at, at + length)),
+          );
+        }
+      },
+    );
 
     test("a value goes on from the value before, and two values combine", () => {
       fc.assert(

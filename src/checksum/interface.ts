@@ -1,4 +1,5 @@
 import type { Checksum } from "./checksum.ts";
+import type { SharedMemory } from "./crc32c-fold.ts";
 
 /** What `#checksum` gives on every host. */
 export interface ChecksumSide {
@@ -19,10 +20,16 @@ export interface ChecksumSide {
   /**
    * Zeros to read data into whose CRC-32C will be asked for: quicker than in an array of one's own. They can't be transferred to
    * another thread.
-   *
-   * @param use `shared`: threads can be given them, and see each other's changes.
    */
-  foldableBytes(byteLength: number, use?: "alone" | "shared"): Uint8Array;
+  foldableBytes(byteLength: number): Uint8Array;
+  /** The same for two threads: to be given to the other one, and then to `foldableIn` on both. */
+  sharedMemory(byteLength: number): SharedMemory;
+  /**
+   * The bytes that two threads share.
+   *
+   * @param user Which of the two the caller is: they must not say the same.
+   */
+  foldableIn(memory: SharedMemory, user: 0 | 1): Uint8Array;
   crc32cRawCombine(first: number, second: number, secondLength: number): number;
   /** @throws {UnsupportedError} for a type that is not in `CHECKSUM_TYPES`. */
   loadChecksum(type: number): Promise<Checksum>;
