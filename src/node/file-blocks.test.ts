@@ -26,7 +26,9 @@ async function withBlocks<T>(use: (blocks: FileBlocks) => Promise<T>, threadFrom
 }
 
 function noise(byteLength: number): Uint8Array {
-  return Uint8Array.from({ length: byteLength }, (_, at) => Math.imul(at, 2654435761) >>> 23);
+  const words = new Uint32Array((byteLength + 3) >> 2);
+  for (let at = 0; at < words.length; at++) words[at] = Math.imul(at, 2654435761) ^ (at >>> 7);
+  return new Uint8Array(words.buffer, 0, byteLength);
 }
 
 /** All bytes in a row; of each block, that it stays as it is while the next one is in use. */
@@ -87,8 +89,10 @@ describe.each([
     closeSync(fd);
   });
 
-  test("every stream dumps as it does from memory, cut short too", async () => {
-    for (const { name } of streamFixtures()) {
+  test("streams dump as they do from memory, cut short too", async () => {
+    // Starting a thread takes a while: of large streams, see `checked-blocks.test.ts`.
+    const names = streamFixtures().map(({ name }) => name);
+    for (const name of names.filter((_, n) => threadFrom === NO_THREAD || n % 5 === 0)) {
       const bytes = streamBytes(name);
       for (const length of [bytes.byteLength, bytes.byteLength - 1, bytes.byteLength >> 1]) {
         writeFileSync(path, bytes.subarray(0, length));

@@ -1,7 +1,6 @@
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import { foldableBytes } from "#checksum";
-import { type Block, type BlockSource, HEADROOM_BYTES } from "../stream/source.ts";
-import { CHUNK_BYTES, ChunkRing } from "./chunk-ring.ts";
+import type { Block, BlockSource } from "../stream/source.ts";
+import { CHUNK_BYTES, ChunkRing, type SharedRing } from "./chunk-ring.ts";
 import { hostError } from "./host-error.ts";
 
 // The same path seen from src/node/, from dist/node/ and from dist/cli/. The bundled file: its thread reads 10 ms sooner.
@@ -14,8 +13,8 @@ const THREAD_FROM = 256 * 1024 * 1024;
 const BREATH_MS = 50;
 
 /**
- * A regular file from its start, read by a second thread if it is large, and by this one whenever that one is behind: neither waits
- * for the other, and starting the thread holds nothing up.
+ * A regular file from its start, read and checked by two threads if it is large. This one does so whenever nothing is there for it to
+ * parse: starting the other one holds nothing up.
  */
 export class FileBlocks implements BlockSource {
   readonly #ring: ChunkRing;
@@ -32,10 +31,12 @@ export class FileBlocks implements BlockSource {
    * @param reader What the thread runs.
    */
   constructor(fd: number, name: string, size: number, threadFrom = THREAD_FROM, reader = READER) {
-    const use = size >= threadFrom ? "shared" : "alone";
+    const isLarge = size >= threadFrom;
+    const shared = ChunkRing.share(fd, isLarge ? 2 : 1);
     this.#name = name;
-    this.#ring = ChunkRing.create(fd, HEADROOM_BYTES, (byteLength) => foldableBytes(byteLength, use));
-    this.#worker = use === "shared" ? startReader(this.#ring, reader) : undefined;
+    // First of all, as it takes a while.
+    this.#worker = isLarge ? startReader(shared, reader) : undefined;
+    this.#ring = new ChunkRing(shared, 0);
     this.#isWorking = this.#worker !== undefined;
     this.#worker?.on("error", () => {});
     this.#worker?.on("exit", () => {
@@ -74,40 +75,47 @@ export class FileBlocks implements BlockSource {
     return true;
   }
 
-  /** Lets signals and timers have their turn, before and between. */
+  /**
+   * Lets signals and timers have their turn, before and between.
+   *
+   * @throws {BtrfsError} what the host refused.
+   */
   async #slowly(chunk: number): Promise<Block | undefined> {
     do {
       await new Promise((resolve) => setImmediate(resolve));
       this.#breathed = Date.now();
       if (this.#isClosed) throw new Error("closed while it was being read");
       // Whatever ended the thread, what it had claimed is still to be read.
-      if (!this.#isWorking && this.#ring.isClaimed(chunk) && !this.#ring.isDone(chunk)) this.#ring.read(chunk);
+      if (!this.#isWorking && this.#ring.isClaimed(chunk) && !this.#ring.isDone(chunk)) return this.#takeAgain(chunk);
     } while (!this.#isThere(chunk));
     return this.#take(chunk);
   }
 
   /** @throws {BtrfsError} what the host refused when the chunk was to be read, and refuses again. */
   #take(chunk: number): Block | undefined {
-    const ring = this.#ring;
-    if (ring.count(chunk) < 0) {
-      try {
-        ring.readOrThrow(chunk);
-      } catch (error) {
-        throw hostError(error, "read", this.#name);
-      }
+    return this.#ring.hasFailed(chunk) ? this.#takeAgain(chunk) : this.#lend(chunk, this.#ring.block(chunk));
+  }
+
+  #takeAgain(chunk: number): Block | undefined {
+    try {
+      return this.#lend(chunk, this.#ring.readAgain(chunk));
+    } catch (error) {
+      throw hostError(error, "read", this.#name);
     }
-    const count = ring.count(chunk);
+  }
+
+  #lend(chunk: number, block: Block): Block | undefined {
+    const count = block.end - block.start;
     this.#isLast = count < CHUNK_BYTES;
     this.#next = chunk + 1;
-    const start = ring.startOf(chunk);
-    return count === 0 ? undefined : { bytes: ring.shared.memory, start, end: start + count };
+    return count === 0 ? undefined : block;
   }
 }
 
 /** `undefined` where there are no threads: the file is read without. */
-function startReader(ring: ChunkRing, reader: URL): Worker | undefined {
+function startReader(shared: SharedRing, reader: URL): Worker | undefined {
   try {
-    const worker = new Worker(reader, { workerData: ring.shared, env: SHARE_ENV, execArgv: [] });
+    const worker = new Worker(reader, { workerData: shared, env: SHARE_ENV, execArgv: [] });
     worker.unref();
     return worker;
   } catch {

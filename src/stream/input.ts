@@ -32,6 +32,9 @@ export class InputWindow {
   end = 0;
   /** Where `bytes[0]` lies in the stream. */
   baseOffset = 0;
+  /** The first command that was checked already, and the end of those that were: see `Block`. The reader moves `soundFrom`. */
+  soundFrom = 0;
+  soundTo = 0;
 
   readonly #source: PullSource | undefined;
   readonly #blocks: BlockSource | undefined;
@@ -104,9 +107,13 @@ export class InputWindow {
       this.#atEnd = true;
       return false;
     }
-    const { bytes, start, end } = block;
+    const { bytes, start, end, soundFrom = 0, soundTo = 0 } = block;
     if (bytes === this.bytes && start === this.end && this.available <= HEADROOM_BYTES) this.end = end;
     else if (!this.#appendToGrown(bytes.subarray(start, end))) this.#goOn(bytes, start, end, wanted);
+    // Elsewhere the places are others.
+    const isInPlace = this.bytes === bytes;
+    this.soundFrom = isInPlace ? soundFrom : 0;
+    this.soundTo = isInPlace ? soundTo : 0;
     return true;
   }
 

@@ -17,8 +17,8 @@ import {
   ATTRIBUTE_HEADER_BYTES,
   BARE_ATTRIBUTE_HEADER_BYTES,
   BARE_DATA_VERSION,
+  beginsLikeMagic,
   COMMAND_HEADER_BYTES,
-  STREAM_MAGIC,
 } from "./wire.ts";
 
 /** Where the parser is more lenient than it is by default. */
@@ -106,7 +106,9 @@ export class CommandParser {
         );
       }
       if (end - at < COMMAND_HEADER_BYTES + length) return this.#more(COMMAND_HEADER_BYTES + length);
-      if (this.#checksums && commandCrc(window.bytes, at, length) !== view.getUint32(at + 6, true)) {
+      const stop = at + COMMAND_HEADER_BYTES + length;
+      if (at === window.soundFrom && stop <= window.soundTo) window.soundFrom = stop;
+      else if (this.#checksums && commandCrc(window.bytes, at, length) !== view.getUint32(at + 6, true)) {
         return this.#badChecksum(window, length);
       }
       if (!this.#readAttributes(window, batch, type, at + COMMAND_HEADER_BYTES, length)) {
@@ -115,7 +117,7 @@ export class CommandParser {
         return "fault";
       }
       batch.addCommand(type, at, length, this.nextIndex++);
-      window.at = at + COMMAND_HEADER_BYTES + length;
+      window.at = stop;
       if (type === END) return "end";
     }
     return "full";
@@ -272,12 +274,6 @@ function dataIsBare(view: DataView, start: number, stop: number): boolean {
     at += ATTRIBUTE_HEADER_BYTES + size;
   }
   return seen && at !== stop;
-}
-
-/** Whether as much of the magic as fits in a command header stands at `at`. As a command it would be 1.6 GiB long. */
-export function beginsLikeMagic(bytes: Uint8Array, at: number): boolean {
-  for (let i = 0; i < COMMAND_HEADER_BYTES; i++) if (bytes[at + i] !== STREAM_MAGIC[i]) return false;
-  return true;
 }
 
 function hex32(value: number): string {

@@ -4,10 +4,11 @@ import { CommandBatch, type Segment } from "./batch.ts";
 import { commandWord, type StreamItem } from "./commands.ts";
 import { decodeCommand } from "./decode.ts";
 import { InputWindow } from "./input.ts";
-import { beginsLikeMagic, CommandParser, type Leniency } from "./parse.ts";
+import { CommandParser, type Leniency } from "./parse.ts";
 import { Resynchroniser, type StreamFault } from "./recover.ts";
 import type { StreamInput } from "./source.ts";
 import {
+  beginsLikeMagic,
   COMMAND_HEADER_BYTES,
   DEFAULT_MAX_COMMAND_BYTES,
   MAX_STREAM_VERSION,

@@ -4,9 +4,9 @@ import { attributesOf, COMMANDS, commandName, MAX_COMMAND } from "./commands.ts"
 import { commandCrc } from "./crc.ts";
 import { MAX_PATH_BYTES } from "./encode.ts";
 import type { InputWindow } from "./input.ts";
-import { beginsLikeMagic } from "./parse.ts";
 import {
   ATTRIBUTE_HEADER_BYTES,
+  beginsLikeMagic,
   COMMAND_HEADER_BYTES,
   MAX_STREAM_VERSION,
   STREAM_HEADER_BYTES,

@@ -24,6 +24,12 @@ export interface Block {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
+  /**
+   * Where the source has checked commands: from a header at `soundFrom` on they lie one behind the other up to `soundTo`, each with
+   * the right checksum. The reader believes it, of a command that it finds to begin there. The two are equal where there are none.
+   */
+  readonly soundFrom?: number;
+  readonly soundTo?: number;
 }
 
 /**

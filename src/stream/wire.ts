@@ -33,3 +33,9 @@ export const BARE_DATA_VERSION = 2;
 
 /** Largest whole command that btrkit reads unless told otherwise, in bytes. Kernels stay below 192 KiB. */
 export const DEFAULT_MAX_COMMAND_BYTES = 64 * 1024 * 1024;
+
+/** Whether as much of the magic as fits in a command header stands at `at`. As a command it would be 1.6 GiB long. */
+export function beginsLikeMagic(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < COMMAND_HEADER_BYTES; i++) if (bytes[at + i] !== STREAM_MAGIC[i]) return false;
+  return true;
+}
