@@ -8,6 +8,7 @@ import type { VolumeEvent } from "../volume/events.ts";
 import { openVolume } from "../volume/open.ts";
 import type { Volume } from "../volume/volume.ts";
 import type { Context } from "./command.ts";
+import type { IMAGE_OPTIONS, WRITABLE_IMAGE_OPTIONS } from "./common-options.ts";
 import { EventTeller } from "./events.ts";
 import { parseBytes, parseWhole } from "./numbers.ts";
 import type { Options, Parsed } from "./options.ts";
@@ -19,25 +20,9 @@ export type Place =
   /** A path inside of an image or device, from its top-level subvolume; `/` where only the image was named. */
   | { readonly kind: "image"; readonly image: string; readonly path: Uint8Array };
 
-const DEVICE = {
-  device: { long: "device", value: "EXTRA", many: true, brief: "one more device of the filesystem (can be repeated)" },
-} as const;
-const PART = {
-  partition: { long: "partition", value: "N", brief: "partition N of the disk image" },
-  offset: { long: "offset", value: "BYTES", brief: "the filesystem begins at this byte of the image (K, M, G, T)" },
-} as const;
-
-/** Options of every command that opens an image to read. */
-export const IMAGE_OPTIONS = {
-  ...DEVICE,
-  degraded: { long: "degraded", brief: "go on without devices that are missing" },
-  ...PART,
-} as const satisfies Options;
-
-/** Options of every command that changes an image: all of its devices have to be there. */
-export const WRITABLE_IMAGE_OPTIONS = { ...DEVICE, ...PART } as const satisfies Options;
-
 export type WritableImageOptions = Parsed<typeof WRITABLE_IMAGE_OPTIONS>;
+
+export { IMAGE_OPTIONS, WRITABLE_IMAGE_OPTIONS } from "./common-options.ts";
 
 /** Options of commands that only read: of the files and trees of an older commit, too. */
 export const OLD_ROOT_OPTIONS = {

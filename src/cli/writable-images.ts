@@ -1,8 +1,9 @@
+import { statSync } from "node:fs";
 import { isStore } from "../device/slice.ts";
 import type { ByteStore } from "../device/source.ts";
-import { BtrfsError } from "../errors.ts";
+import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { Filesystem } from "../fs/filesystem.ts";
-import { openWritableVolume, type WritableVolume } from "../transaction/writable.ts";
+import { openWritableVolume, type WritableOptions, type WritableVolume } from "../transaction/writable.ts";
 import type { VolumeEvent } from "../volume/events.ts";
 import type { Context } from "./command.ts";
 import { EventTeller } from "./events.ts";
@@ -41,25 +42,16 @@ export class WritableImage {
 export async function withWritable<T>(
   context: Context,
   image: string,
-  options: WritableImageOptions,
+  options: WritableImageOptions & Pick<WritableOptions, "enlarge">,
   use: (image: WritableImage) => Promise<T>,
 ): Promise<T> {
-  const sources = await openDevices(context, image, options, { writable: true });
-  return await withStores(context, image, sources.filter(isStore), use);
-}
-
-/** As `withWritable`, of stores that are open already, and closed here. */
-export async function withStores<T>(
-  { say }: Context,
-  image: string,
-  stores: readonly ByteStore[],
-  use: (image: WritableImage) => Promise<T>,
-): Promise<T> {
-  const teller = new EventTeller(say);
+  const stores = (await openDevices(context, image, options, { writable: true })).filter(isStore);
+  const teller = new EventTeller(context.say);
   const onEvent = (event: VolumeEvent): void => teller.tell(event);
   let volume: WritableVolume;
   try {
-    volume = await openWritableVolume(stores, { onEvent });
+    if (options.enlarge === true) demandWholeFile(image, stores);
+    volume = await openWritableVolume(stores, { onEvent, enlarge: options.enlarge });
   } catch (error) {
     for (const store of stores) await store.close?.();
     if (!(error instanceof BtrfsError)) throw error;
@@ -71,4 +63,20 @@ export async function withStores<T>(
   } finally {
     await volume.close();
   }
+}
+
+/** What can grow: the filesystem is all of a regular file. */
+function demandWholeFile(image: string, [first, another]: readonly ByteStore[]): void {
+  const reason =
+    another !== undefined
+      ? "it has several devices"
+      : first?.name !== image
+        ? "it is a part of the image"
+        : statSync(image).isFile()
+          ? undefined
+          : "it is on a device";
+  if (reason === undefined) return;
+  throw new UnsupportedError(`Cannot let the filesystem grow: ${reason}, expected a regular file of its own`, {
+    file: image,
+  });
 }

@@ -1,6 +1,7 @@
 import { loadCodecs } from "#codec";
-import { concatBytes } from "../bytes/bytes.ts";
+import { concatBytes, toBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
+import { formatUuid } from "../bytes/uuid.ts";
 import * as edit from "../edit/index.ts";
 import { readInode } from "../edit/inode.ts";
 import { writeEncoded } from "../encoded/write.ts";
@@ -39,8 +40,8 @@ export interface ImageTargetOptions {
   readonly now?: (() => bigint) | undefined;
 }
 
-/** On the root directory of a subvolume until it is complete. */
-const MARK = "user.btrkit.receiving";
+/** On the root directory of a subvolume until it is complete: the uuid of the sender, as text. */
+export const MARK = "user.btrkit.receiving";
 const COMMIT_TREE_BYTES = 48 << 20;
 const COMMIT_DATA_BYTES = 512 << 20;
 /** Plain writes that follow each other become one, up to so many bytes. */
@@ -103,7 +104,7 @@ export class ImageTarget implements ReceiveTarget {
         if (parent === undefined) throw parentMissing();
         id = await edit.snapshotSubvolume(at, parent, directory, start.name);
       }
-      await edit.setXattr({ ...at, tree: id }, FIRST_FREE_OBJECTID, MARK, new Uint8Array([49]));
+      await edit.setXattr({ ...at, tree: id }, FIRST_FREE_OBJECTID, MARK, toBytes(formatUuid(start.uuid)));
       this.#open = { start, id, report, paths: new ImagePaths(id), failed: false, isCommitted: false };
     } catch (error) {
       this.#forget();

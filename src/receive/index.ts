@@ -3,6 +3,7 @@ export { decodeWrite, type EncodedFields, encodedFields, newDecodeBuffer } from 
 export { type DumpOptions, dumpStream } from "./dump.ts";
 export { EncodedTally } from "./encoded-tally.ts";
 export { ImageTarget, type ImageTargetOptions } from "./image-target.ts";
+export { deleteUnfinishedInImage, type UnfinishedInImage, unfinishedInImage } from "./image-unfinished.ts";
 export { commandToJson } from "./json-lines.ts";
 export { type TimeZone, UTC, type ZoneSpan } from "./local-time.ts";
 export { type ReceiveEvent, type ReceiveOptions, type ReceiveSummary, receive } from "./receive.ts";

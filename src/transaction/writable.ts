@@ -143,9 +143,10 @@ export class WritableVolume implements AsyncDisposable {
    * Makes the filesystem, and then its store, as short as its chunks let it be. For a single device.
    *
    * @param spareBytes Left behind the last chunk, for chunks to come.
+   * @param leastBytes What the filesystem has at least, if it is so long.
    * @returns Bytes of the filesystem.
    */
-  async shrinkToFit(spareBytes = 0): Promise<number> {
+  async shrinkToFit(spareBytes = 0, leastBytes = 0): Promise<number> {
     const [device, another] = this.#volume.devices.values();
     if (device?.totalBytes === undefined || another !== undefined) {
       throw new BtrfsError("unsupported", "Cannot shrink filesystem: it has several devices");
@@ -155,7 +156,8 @@ export class WritableVolume implements AsyncDisposable {
       const ends = space.chunks.chunks.flatMap(({ stripes, stripeLength }) =>
         stripes.map(({ physical }) => physical + stripeLength),
       );
-      const wanted = Math.ceil((Math.max(...ends) + spareBytes) / volume.sectorSize) * volume.sectorSize;
+      const fitting = Math.max(...ends.map((end) => end + spareBytes), leastBytes);
+      const wanted = Math.ceil(fitting / volume.sectorSize) * volume.sectorSize;
       if (wanted < device.totalBytes!) space.resize(devid, wanted);
     });
     const { totalBytes } = this.#volume.devices.get(devid)!;
@@ -176,6 +178,12 @@ export class WritableVolume implements AsyncDisposable {
     if (this.#running !== tx) throw new TypeError("Cannot end transaction: it is over");
   }
 
+  async #enlarge(devid: number, totalBytes: number): Promise<void> {
+    const store = storeOf(this.#volume, devid);
+    // What was abandoned may have left it longer.
+    if (store.size < totalBytes) await store.resize(totalBytes);
+  }
+
   #newSpace(): Space {
     const { chunks, devices, nodeSize, sectorSize, superblock } = this.#volume;
     return new Space({
@@ -187,7 +195,7 @@ export class WritableVolume implements AsyncDisposable {
       })),
       nodeSize,
       sectorSize,
-      enlarge: this.#enlarges ? (devid, totalBytes) => storeOf(this.#volume, devid).resize(totalBytes) : undefined,
+      enlarge: this.#enlarges ? (devid, totalBytes) => this.#enlarge(devid, totalBytes) : undefined,
       mixed: (superblock.incompatFlags & INCOMPAT_MIXED_GROUPS) !== 0n,
       bytesUsed: Number(superblock.bytesUsed),
       records: spaceRecords(() => this.#volume),
