@@ -2,7 +2,7 @@ import { closeSync, existsSync, ftruncateSync, linkSync, openSync, renameSync, r
 import { BtrfsError } from "../errors.ts";
 import { type MakeOptions, makeFilesystem } from "../mkfs/mkfs.ts";
 import { hostError } from "../node/host-error.ts";
-import { openWritableVolume } from "../transaction/writable.ts";
+import { openWritableVolume, type WritableVolume } from "../transaction/writable.ts";
 import type { Context } from "./command.ts";
 import { UsageError } from "./options.ts";
 import { openStore } from "./places.ts";
@@ -35,23 +35,36 @@ export async function makeImage(
   const beside = `${path}.partial-${process.pid}`;
   createFile(beside, size ?? FIRST_BYTES);
   try {
-    const store = await openStore(context, beside);
+    const volume = await makeVolume(context, beside, options, size === undefined);
     let status: number;
     try {
-      await makeFilesystem(store, options).catch((error: unknown) => {
-        throw error instanceof RangeError || error instanceof TypeError ? new UsageError(error.message) : error;
-      });
-      const volume = await openWritableVolume([store], { enlarge: size === undefined });
       status = await use(new WritableImage(path, volume, () => {}));
       if (status === 0 && size === undefined) await volume.shrinkToFit(SPARE_BYTES);
-      await store.flush();
     } finally {
-      await store.close?.();
+      await volume.close();
     }
     if (status === 0) moveTo(beside, path);
     return status;
   } finally {
     rmSync(beside, { force: true });
+  }
+}
+
+async function makeVolume(
+  context: Context,
+  path: string,
+  options: MakeOptions,
+  enlarge: boolean,
+): Promise<WritableVolume> {
+  const store = await openStore(context, path);
+  try {
+    await makeFilesystem(store, options).catch((error: unknown) => {
+      throw error instanceof RangeError || error instanceof TypeError ? new UsageError(error.message) : error;
+    });
+    return await openWritableVolume([store], { enlarge });
+  } catch (error) {
+    await store.close?.();
+    throw error;
   }
 }
 

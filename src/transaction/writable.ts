@@ -166,6 +166,7 @@ export class WritableVolume implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    if (this.#running !== undefined) this.abandon(this.#running);
     await this.#writing;
     await this.#volume.close();
   }
