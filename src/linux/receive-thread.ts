@@ -63,15 +63,29 @@ export class ReceiveThread {
 
   /** It has enough to do for a while. */
   get isBusy(): boolean {
-    return this.#ring.filled - this.#ring.emptied >= 2;
+    return this.#ring.filled - this.#ring.emptied >= BUSY_SLOTS;
+  }
+
+  /** Number of the slot that what is added next goes to. */
+  get slot(): number {
+    return this.#ring.filled;
+  }
+
+  /** Slots before this one are done. */
+  get slotsDone(): number {
+    return this.#ring.emptied;
   }
 
   async begin(subvolume: ThreadSubvolume): Promise<void> {
     await this.#put(Buffer.from(JSON.stringify(subvolume)), SLOT_BEGIN);
   }
 
-  /** Takes a copy of commands `first` up to `last`, each of at most `Ring.slotBytes`. */
-  async add(batch: CommandBatch, first: number, last: number): Promise<void> {
+  /**
+   * Takes a copy of commands `first` up to `last`, each of at most `Ring.slotBytes`.
+   *
+   * @param onSlot Called when some of them are in `slot`, before that is handed over.
+   */
+  async add(batch: CommandBatch, first: number, last: number, onSlot: () => void): Promise<void> {
     for (let i = first; i < last; ) {
       const start = batch.headerAt(i);
       let end = i;
@@ -96,6 +110,7 @@ export class ReceiveThread {
       this.#used += bytes;
       this.#commands += end - i;
       i = end;
+      onSlot();
     }
     const isIdle = this.#ring.filled === this.#ring.emptied;
     if (isIdle || this.#used > FLUSH_BYTES || this.#commands > FLUSH_COMMANDS) await this.flush(0);
@@ -182,6 +197,7 @@ export class ReceiveThread {
   }
 }
 
+const BUSY_SLOTS = 2;
 const FLUSH_BYTES = 128 * 1024;
 const FLUSH_COMMANDS = 256;
 

@@ -48,9 +48,13 @@ test("a new directory takes its attributes along, but nothing of its entries", a
   expect(units).toEqual(["newName d 4", "newFile d/a 2"]);
 });
 
-test("data for a file that is there is a unit; attributes alone may be those of a directory", async () => {
+test("times alone are a unit, as a directory gets them long after what is in it", async () => {
+  expect(await unitsOf(utimes("d"), utimes("e"), chmod("e"))).toEqual(["times d 1", "times e 1", "alone e 1"]);
+});
+
+test("data for a file that is there is a unit; other attributes alone may be those of a directory", async () => {
   expect(await unitsOf(write("a"), chmod("a"), utimes("a"))).toEqual(["file a 3"]);
-  expect(await unitsOf(chmod("a"), utimes("a"), write("b"))).toEqual(["alone a 1", "alone a 1", "file b 1"]);
+  expect(await unitsOf(chmod("a"), utimes("a"), write("b"))).toEqual(["alone a 1", "times a 1", "file b 1"]);
   expect(await unitsOf(utimes("a"), write("a"))).toEqual(["file a 2"]);
 });
 

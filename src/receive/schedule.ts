@@ -10,14 +10,20 @@ export interface Unit {
     | "file"
     /** Makes a directory, link or node under its final name, and sets its attributes. */
     | "newName"
+    /** Sets the times of something that is there. */
+    | "times"
     /** Anything else: it may see, or change, what other commands have done. */
     | "alone";
   readonly end: number;
   /** What it is about; each character is one byte. */
   readonly path: string;
+  /** The name that it begins with: of something new, a temporary one. */
+  readonly firstPath: string;
   /** It reads other files of the same subvolume. */
   readonly readsOthers: boolean;
 }
+
+const UTIMES = COMMANDS.utimes.number;
 
 const numbers = (...names: CommandName[]): ReadonlySet<number> => new Set(names.map((name) => COMMANDS[name].number));
 
@@ -53,15 +59,17 @@ export function unitAt(batch: CommandBatch, i: number, last: number): Unit {
   const path = pathAt(batch, i);
   if (CREATIONS.has(type)) {
     const isMoved = i + 1 < last && batch.type(i + 1) === RENAME && pathAt(batch, i + 1) === path;
-    if (!isMoved) return { kind: "alone", end: i + 1, path, readsOthers: false };
+    if (!isMoved) return { kind: "alone", end: i + 1, path, firstPath: path, readsOthers: false };
     const to = pathAt(batch, i + 1, PATH_TO);
     const isFile = type === MKFILE;
     const { end, readsOthers } = extent(batch, i + 2, last, to, isFile);
-    return { kind: isFile ? "newFile" : "newName", end, path: to, readsOthers };
+    return { kind: isFile ? "newFile" : "newName", end, path: to, firstPath: path, readsOthers };
   }
-  if (!DATA.has(type) && !ATTRIBUTES_OF.has(type)) return { kind: "alone", end: i + 1, path, readsOthers: false };
+  if (!DATA.has(type) && !ATTRIBUTES_OF.has(type))
+    return { kind: "alone", end: i + 1, path, firstPath: path, readsOthers: false };
   const { end, readsOthers, hasData } = extent(batch, i, last, path, true);
-  return hasData ? { kind: "file", end, path, readsOthers } : { kind: "alone", end: i + 1, path, readsOthers: false };
+  if (hasData) return { kind: "file", end, path, firstPath: path, readsOthers };
+  return { kind: type === UTIMES ? "times" : "alone", end: i + 1, path, firstPath: path, readsOthers: false };
 }
 
 /** Whether a command of this number is about one object that is there, and nothing else but what it clones from. */

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { BtrfsError } from "../../errors.ts";
+import { BtrfsError, KernelError } from "../../errors.ts";
 import { statx } from "../attributes.ts";
 import { fsync } from "../file.ts";
 import type { Native } from "../native.ts";
@@ -78,6 +78,16 @@ export class Places {
     const object = { path, fd, uid: undefined, gid: undefined, mode: undefined, written: false };
     this.#current = object;
     return object;
+  }
+
+  isDirectory(path: string): boolean {
+    try {
+      const { directory, name } = this.at(path);
+      return (statx(this.#native, directory.fd, name).mode & constants.S_IFMT) === constants.S_IFDIR;
+    } catch (error) {
+      if (error instanceof KernelError) return false;
+      throw error;
+    }
   }
 
   /** The name `from` is now `to`. */

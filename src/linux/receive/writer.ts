@@ -118,6 +118,11 @@ export class SubvolumeWriter {
     this.#places.release();
   }
 
+  /** Whether a directory has this name: then it has no other one. */
+  isDirectory(path: string): boolean {
+    return this.#places.isDirectory(path);
+  }
+
   /** Closes the object at work if it has this path. */
   releaseAt(path: string): void {
     if (this.#places.current(path) !== undefined) this.#places.release();
