@@ -1,4 +1,5 @@
 export { formatUuid, parseUuid } from "./bytes/uuid.ts";
+export * from "./copy/index.ts";
 export { BlobDevice } from "./device/blob.ts";
 export { MemoryDevice } from "./device/memory.ts";
 export type { ByteSource, ByteStore } from "./device/source.ts";

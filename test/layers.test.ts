@@ -23,6 +23,7 @@ const LEVELS: Readonly<Record<string, number>> = {
   restore: 8,
   scrub: 8,
   usage: 8,
+  copy: 8,
   node: 9,
   linux: 10,
   cli: 11,

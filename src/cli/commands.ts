@@ -46,6 +46,8 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/subvolume-default.ts")).subvolumeSetDefault as Command,
   },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
+  { name: "cp", load: async () => (await import("./commands/cp.ts")).cp as Command },
+  { name: "rm", load: async () => (await import("./commands/rm.ts")).rm as Command },
   { name: "mkfs", load: async () => (await import("./commands/mkfs.ts")).mkfs as Command },
   { name: "inspect super", load: async () => (await import("./commands/inspect-super.ts")).inspectSuper as Command },
   { name: "inspect tree", load: async () => (await import("./commands/inspect-tree.ts")).inspectTree as Command },

@@ -4,6 +4,7 @@ import type { Place } from "../edit/place.ts";
 import { BtrfsError } from "../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { Inode } from "../fs/inode.ts";
+import { joinPath } from "../fs/path.ts";
 import type { Transaction } from "../transaction/transaction.ts";
 import { locate } from "./images.ts";
 import { imagePlace } from "./places.ts";
@@ -37,6 +38,8 @@ export interface NamedPlace {
   /** Inode of the directory in it. */
   readonly directory: bigint;
   readonly name: Uint8Array;
+  /** The whole, without symlinks, from the top of the filesystem. */
+  readonly path: Uint8Array;
 }
 
 /**
@@ -49,7 +52,8 @@ export async function parentIn(image: WritableImage, path: Uint8Array): Promise<
   const directory = await image.filesystem.lookup(above, { followSymlinks: true });
   directory.demand("directory", "use path");
   demandReal(directory);
-  return { subvolume: directory.subvolume.id, directory: directory.number, name };
+  const whole = joinPath(directory.path!, name);
+  return { subvolume: directory.subvolume.id, directory: directory.number, name, path: whole };
 }
 
 /** As `parentIn`; directories that are missing above are made. @throws {BtrfsError} as there. */
@@ -68,8 +72,12 @@ export async function makeParentsIn(image: WritableImage, tx: Transaction, path:
   demandReal(found);
   let directory = found.number;
   const subvolume = found.subvolume.id;
-  for (const made of missing.reverse()) directory = await makeDirectory(placeOf(tx, subvolume), directory, made);
-  return { subvolume, directory, name };
+  let whole = found.path!;
+  for (const made of missing.reverse()) {
+    directory = await makeDirectory(placeOf(tx, subvolume), directory, made);
+    whole = joinPath(whole, made);
+  }
+  return { subvolume, directory, name, path: joinPath(whole, name) };
 }
 
 /** The last name of a path, and what is before it. */
@@ -101,7 +109,7 @@ export function demandSubvolume(inode: Inode, act: string): void {
 }
 
 /** @throws {BtrfsError} `permission` for the empty directory where a snapshot has no copy of a nested subvolume. */
-function demandReal(directory: Inode): void {
+export function demandReal(directory: Inode): void {
   if (!directory.isPlaceholder) return;
   const sentence = "Cannot change directory: a subvolume lay here, of which the snapshot has no copy";
   throw new BtrfsError("permission", sentence, { where: directory.where });

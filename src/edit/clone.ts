@@ -2,12 +2,12 @@ import { BtrfsError } from "../errors.ts";
 import { FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC } from "../format/file-extent.ts";
 import { INODE_NODATASUM } from "../format/inode.ts";
 import { readContent } from "./content.ts";
-import { dropExtents, extentEnd, firstExtent, insertExtent, insertHole } from "./extents.ts";
+import { dropExtents, extentEnd, firstExtent, insertExtent, insertHole, insertInline } from "./extents.ts";
 import { changeFile, demandLength, noteWrite, prepareWrite, readFile } from "./file.ts";
 import type { InodeView } from "./inode.ts";
 import { ceil, larger, smaller } from "./offsets.ts";
 import type { Place } from "./place.ts";
-import { isPlain, sectorOf, storeSectors } from "./sectors.ts";
+import { BEHIND_ALL, isPlain, sectorOf, storeSectors } from "./sectors.ts";
 
 /** What a clone reads. */
 export interface CloneSource {
@@ -50,6 +50,9 @@ export async function cloneRange(
   const last = ceil(sourceEnd, sector);
   added -= await dropExtents(at, inode, offset, offset + (last - source.offset));
   const shift = offset - source.offset;
+  // Into an empty file a small one goes as it is stored.
+  const isEmpty = item.size === 0n && (await firstExtent(at, inode, 0n, BEHIND_ALL)) === undefined;
+  const isWholeCopy = isEmpty && offset === 0n && source.offset === 0n;
   for (let position = source.offset; position < last; ) {
     const extent = await firstExtent(from, source.inode, position, last);
     const first = extent === undefined ? last : larger(extent.fileOffset, position);
@@ -57,7 +60,10 @@ export async function cloneRange(
     if (extent === undefined) break;
     const behind = extentEnd(extent, Number(sector));
     const to = smaller(behind, last);
-    if (extent.type === FILE_EXTENT_INLINE) {
+    if (extent.type === FILE_EXTENT_INLINE && isWholeCopy && extent.ramBytes === length) {
+      await insertInline(at, inode, extent.data, Number(length), extent.compression);
+      added += length;
+    } else if (extent.type === FILE_EXTENT_INLINE) {
       // Inline data is nobody's extent: it is copied, into a sector of its own.
       const whole = new Uint8Array(Number(sector));
       await readContent(from, source.inode, 0n, whole);

@@ -4,8 +4,9 @@ export * from "./directory.ts";
 export { truncateFile, writeFile } from "./file.ts";
 export { preallocate, punchHole } from "./holes.ts";
 export { type AttributeChanges, type InodeAttributes, setAttributes } from "./inode.ts";
-export { findName, type NamedEntry } from "./names.ts";
+export { findName, getName, type NamedEntry } from "./names.ts";
 export type { Place } from "./place.ts";
+export { removePlaceholder } from "./placeholder.ts";
 export type { WriteOptions } from "./sectors.ts";
 export {
   createSubvolume,

@@ -84,6 +84,7 @@ export class LinuxDirectoryHost extends LinuxRestoreTarget implements DirectoryH
         gid: found.gid,
         nlink: found.nlink,
         inode: found.ino,
+        device: `${found.devMajor}:${found.devMinor}`,
         size: found.size,
         atime: time(found.atime),
         mtime: time(found.mtime),

@@ -11,6 +11,8 @@ export interface HostStat {
   readonly nlink: number;
   /** Tells the inodes of one filesystem apart. */
   readonly inode: bigint;
+  /** Tells filesystems apart, subvolumes too, where the host can. */
+  readonly device?: string | undefined;
   readonly size: bigint;
   readonly atime: bigint;
   readonly mtime: bigint;

@@ -43,7 +43,7 @@ export class NodeDirectoryHost extends NodeRestoreTarget implements DirectoryHos
         ? fs.lstatSync(this.pathOf(handle, name), { bigint: true })
         : fs.fstatSync(open, { bigint: true }),
     );
-    const { mode, uid, gid, nlink, ino, size, atimeNs, mtimeNs, rdev } = found;
+    const { mode, uid, gid, nlink, ino, dev, size, atimeNs, mtimeNs, rdev } = found;
     const kind = kindOf(found);
     const device = Number(rdev);
     return {
@@ -53,6 +53,7 @@ export class NodeDirectoryHost extends NodeRestoreTarget implements DirectoryHos
       gid: Number(gid),
       nlink: Number(nlink),
       inode: ino,
+      device: `${dev}`,
       size,
       atime: atimeNs,
       mtime: mtimeNs,

@@ -1,0 +1,31 @@
+import { displayName } from "../bytes/display.ts";
+import type { Place } from "../edit/place.ts";
+import { setXattr } from "../edit/xattr.ts";
+import { BtrfsError } from "../errors.ts";
+import type { Xattr } from "../fs/xattr.ts";
+
+/** What btrfs can hold of the system's namespace, and all of the other namespaces. */
+const KNOWN = /^(user\.|trusted\.|security\.|btrfs\.|system\.posix_acl_(access|default)$)/;
+
+/** Gives an inode extended attributes. @param tell What can't be held, in words. */
+export async function keepXattrs(
+  at: Place,
+  inode: bigint,
+  xattrs: readonly Xattr[],
+  tell: (why: string) => void,
+): Promise<void> {
+  for (const { name, value } of xattrs) {
+    const shown = displayName(name);
+    if (!KNOWN.test(shown)) {
+      tell(`btrfs has no attribute ${shown}`);
+      continue;
+    }
+    try {
+      await setXattr(at, inode, name, value);
+    } catch (error) {
+      // Too long for a leaf, or no value that the property can have: that is found before anything is changed.
+      if (!(error instanceof BtrfsError) || (error.code !== "limit" && error.code !== "kind")) throw error;
+      tell(`attribute ${shown}: ${error.sentence}`);
+    }
+  }
+}
