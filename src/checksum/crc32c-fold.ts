@@ -1,5 +1,5 @@
 import { viewOf } from "../bytes/bytes.ts";
-import { CRC_TABLES } from "./crc32c.ts";
+import { CRC_TABLES, LITTLE_ENDIAN } from "./crc32c.ts";
 import {
   DATA_AT,
   FAR_REST_BYTES,
@@ -164,8 +164,7 @@ function makeFolder(memory: WebAssembly.Memory | undefined, use: "alone" | "shar
     compiled[use] ??= new WebAssembly.Module(foldingModule(use));
     const { exports } = new WebAssembly.Instance(compiled[use], { host: { memory } });
     const bytes = new Uint8Array(memory.buffer);
-    const view = viewOf(bytes);
-    CRC_TABLES.forEach((word, n) => void view.setInt32(TABLES_AT + n * 4, word, true));
+    putTables(bytes);
     return {
       memory: bytes,
       base: user * USER_BYTES,
@@ -176,4 +175,14 @@ function makeFolder(memory: WebAssembly.Memory | undefined, use: "alone" | "shar
   } catch {
     return undefined;
   }
+}
+
+/** A module's memory is little-endian on every host. */
+function putTables(memory: Uint8Array): void {
+  if (LITTLE_ENDIAN) {
+    new Int32Array(memory.buffer, TABLES_AT, CRC_TABLES.length).set(CRC_TABLES);
+    return;
+  }
+  const view = viewOf(memory);
+  CRC_TABLES.forEach((word, n) => void view.setInt32(TABLES_AT + n * 4, word, true));
 }

@@ -1,7 +1,7 @@
 /** CRC-32C (Castagnoli), bit-reflected. */
 const POLYNOMIAL = 0x82f63b78;
 
-const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+export const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
 /** From here on, a view of words for the aligned part pays for itself. Words come in the host's order, so not everywhere. */
 const WORDS_FROM = LITTLE_ENDIAN ? 1024 : Number.POSITIVE_INFINITY;

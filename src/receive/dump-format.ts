@@ -39,6 +39,12 @@ export class DumpFormatter {
   #subvolumeLength = 1;
   #prefix = encoder.encode("./");
   #escapedPrefix = this.#prefix;
+  /** The path that was shown last, and where in the buffer, if that still holds it. */
+  readonly #lastPath = new Uint8Array(MAX_PATH);
+  #lastLength = -1;
+  #lastStart = 0;
+  #lastEnd = 0;
+  #lastClears = 0;
   /** Slots of the attributes that the command needs, by their place in `needed`. */
   readonly #slots = new Int32Array(MAX_NEEDED);
 
@@ -64,9 +70,39 @@ export class DumpFormatter {
     const out = this.#out;
     out.text(line.name);
     const start = out.at;
-    this.#putPath(batch, this.#slots[PATH_PLACE]!);
+    this.#putFirstPath(batch);
     this.#putFields(batch, line, start);
     return undefined;
+  }
+
+  /** Commands of one file follow each other: its path is copied from the line before. */
+  #putFirstPath(batch: CommandBatch): void {
+    const out = this.#out;
+    const slot = this.#slots[PATH_PLACE]!;
+    const start = out.at;
+    if (this.#isLastPath(batch, slot)) {
+      out.again(this.#lastStart, this.#lastEnd);
+      return;
+    }
+    this.#putPath(batch, slot);
+    const at = batch.valueAt(slot);
+    const length = batch.valueLength(slot);
+    this.#lastLength = length <= MAX_PATH ? length : -1;
+    this.#lastStart = start;
+    this.#lastEnd = out.at;
+    this.#lastClears = out.clears;
+    for (let i = 0; i < this.#lastLength; i++) this.#lastPath[i] = batch.bytes[at + i]!;
+  }
+
+  #isLastPath(batch: CommandBatch, slot: number): boolean {
+    const length = batch.valueLength(slot);
+    if (length !== this.#lastLength || this.#lastClears !== this.#out.clears) return false;
+    const { bytes } = batch;
+    const at = batch.valueAt(slot);
+    const last = this.#lastPath;
+    // From the end, where paths differ.
+    for (let i = length - 1; i >= 0; i--) if (bytes[at + i] !== last[i]) return false;
+    return true;
   }
 
   /** Finds what the command needs. Gives the place of the first that is absent or of the wrong size, or -1. */
@@ -192,6 +228,7 @@ export class DumpFormatter {
     this.#escapedPrefix = endsInSlash ? shown : withSlash(shown);
     const whole = new Uint8Array([...encoder.encode("./"), ...name]);
     this.#prefix = endsInSlash ? whole : withSlash(whole);
+    this.#lastLength = -1;
     this.#putFields(batch, line, start);
     return undefined;
   }

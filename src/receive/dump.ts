@@ -186,7 +186,7 @@ class Dump {
     const { at, bytes } = this.#out;
     this.#flushed = Date.now();
     if (at === 0) return;
-    this.#out.at = 0;
+    this.#out.clear();
     await this.#print(bytes.subarray(0, at));
   }
 }

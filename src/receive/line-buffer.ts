@@ -25,8 +25,16 @@ export class LineBuffer {
   /** Where the next byte goes. */
   at = 0;
 
+  /** How often it was cleared: what was put before is gone. */
+  clears = 0;
+
   constructor(byteLength: number) {
     this.bytes = new Uint8Array(byteLength);
+  }
+
+  clear(): void {
+    this.at = 0;
+    this.clears++;
   }
 
   byte(value: number): void {
@@ -39,6 +47,12 @@ export class LineBuffer {
     let at = this.at;
     for (let i = 0; i < text.length; i++) bytes[at++] = text[i]!;
     this.at = at;
+  }
+
+  /** What stands at `[start, end)` once more. */
+  again(start: number, end: number): void {
+    this.bytes.copyWithin(this.at, start, end);
+    this.at += end - start;
   }
 
   /** `from[start, end)` as it is. */
