@@ -9,7 +9,7 @@ import { loadXxhash64 } from "./xxhash64.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
 export { crc32cRawCombine } from "./crc32c.ts";
-export { foldableBytes, foldableIn, type SharedMemory, sharedMemory } from "./crc32c-fold.ts";
+export { foldableBytes, foldableIn } from "./crc32c-fold.ts";
 
 /** From this length on, the call into WebAssembly costs less than the plain loop. */
 const TABLES_FROM = 64;

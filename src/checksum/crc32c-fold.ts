@@ -6,11 +6,11 @@ import {
   FOLDED_AT,
   foldingModule,
   NEAR_REST_BYTES,
-  PAGE_BYTES,
   TABLES_AT,
   TURN_BYTES,
   USER_BYTES,
 } from "./crc32c-module.ts";
+import { newMemory, type SharedMemory } from "./shared-memory.ts";
 
 /**
  * CRC-32C of long pieces, by folding.
@@ -128,33 +128,11 @@ export function foldableBytes(byteLength: number): Uint8Array {
 }
 
 /** See `ChecksumSide`. */
-export interface SharedMemory {
-  readonly byteLength: number;
-  readonly memory: WebAssembly.Memory | SharedArrayBuffer;
-}
-
-/** See `ChecksumSide`. */
-export function sharedMemory(byteLength: number): SharedMemory {
-  return { byteLength, memory: newMemory(byteLength, "shared") ?? new SharedArrayBuffer(byteLength) };
-}
-
-/** See `ChecksumSide`. */
 export function foldableIn({ byteLength, memory }: SharedMemory, user: 0 | 1): Uint8Array {
   if (memory instanceof SharedArrayBuffer) return new Uint8Array(memory);
   const folder = makeFolder(memory, "shared", user);
   if (folder !== undefined) folders.set(memory.buffer, folder);
   return new Uint8Array(memory.buffer, DATA_AT, byteLength);
-}
-
-/** `undefined` where there is no WebAssembly, or it gives no memory. */
-function newMemory(dataBytes: number, use: "alone" | "shared"): WebAssembly.Memory | undefined {
-  try {
-    // A turn more, as the rest is read in whole vectors.
-    const pages = Math.ceil((DATA_AT + dataBytes + TURN_BYTES) / PAGE_BYTES);
-    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: use === "shared" });
-  } catch {
-    return undefined;
-  }
 }
 
 /** `undefined` where there is no WebAssembly, or none with vectors, or where it is not allowed. */

@@ -1,5 +1,5 @@
 import type { Checksum } from "./checksum.ts";
-import type { SharedMemory } from "./crc32c-fold.ts";
+import type { SharedMemory } from "./shared-memory.ts";
 
 /** What `#checksum` gives on every host. */
 export interface ChecksumSide {
@@ -22,10 +22,8 @@ export interface ChecksumSide {
    * another thread.
    */
   foldableBytes(byteLength: number): Uint8Array;
-  /** The same for two threads: to be given to the other one, and then to `foldableIn` on both. */
-  sharedMemory(byteLength: number): SharedMemory;
   /**
-   * The bytes that two threads share.
+   * The bytes of `sharedMemory`, as foldable as those of `foldableBytes`.
    *
    * @param user Which of the two the caller is: they must not say the same.
    */

@@ -10,7 +10,7 @@ import { loadXxhash64 } from "./xxhash64.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
 export { crc32cRawCombine } from "./crc32c.ts";
-export { foldableBytes, foldableIn, type SharedMemory, sharedMemory } from "./crc32c-fold.ts";
+export { foldableBytes, foldableIn } from "./crc32c-fold.ts";
 
 type NativeCrc32c = (data: Uint8Array, previous?: number) => number;
 

@@ -8,8 +8,9 @@ import { commandCrc } from "../stream/crc.ts";
 import type { StreamInput } from "../stream/source.ts";
 import { StreamWriter } from "../stream/writer.ts";
 import { verifyStreams } from "../verify/verify.ts";
-import { CHUNK_BYTES } from "./chunk-ring.ts";
+import { ChunkThreads } from "./chunk-threads.ts";
 import { FileBlocks } from "./file-blocks.ts";
+import { CHUNK_BYTES } from "./shared-ring.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "btrkit-checked-blocks-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -52,7 +53,7 @@ beforeAll(async () => {
 async function withBlocks<T>(bytes: Uint8Array, use: (blocks: FileBlocks) => Promise<T>, thread = true): Promise<T> {
   writeFileSync(path, bytes);
   const fd = openSync(path, "r");
-  const blocks = new FileBlocks(fd, path, 0, thread ? 0 : Number.POSITIVE_INFINITY);
+  const blocks = new FileBlocks(new ChunkThreads(fd, thread ? 1 : 0), path);
   try {
     return await use(blocks);
   } finally {

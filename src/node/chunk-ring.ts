@@ -1,15 +1,13 @@
 import { readSync } from "node:fs";
-import { foldableIn, type SharedMemory, sharedMemory } from "#checksum";
+import { foldableIn } from "#checksum";
 import { viewOf } from "../bytes/bytes.ts";
 import { frameBytes, nextFrame, soundUpTo } from "../stream/frames.ts";
 import { type Block, HEADROOM_BYTES } from "../stream/source.ts";
 import { COMMAND_HEADER_BYTES } from "../stream/wire.ts";
+import { CHUNK_BYTES, COMMON_WORDS, ROW_WORDS, type SharedRing, SLOT_BYTES, SLOTS } from "./shared-ring.ts";
 
-/** What is read at a time. Commands that lie across its ends are left to the reader of the stream. */
-export const CHUNK_BYTES = 1024 * 1024;
-/** Each thread reads to slots of its own: memory that the other one has just written to is slow to write to. */
-const SLOTS = 4;
-const SLOT_BYTES = HEADROOM_BYTES + CHUNK_BYTES;
+/** Up to where the encoded writes of `bytes[from, to)` decode. */
+export type Decode = (bytes: Uint8Array, view: DataView, from: number, to: number) => number;
 
 // The words that the threads share.
 /** The first chunk that nobody has claimed. */
@@ -18,7 +16,6 @@ const NEXT = 0;
 const OLDEST = 1;
 /** The first chunk that is known to lie behind the end, 0 while none is. */
 const END = 2;
-const FIRST = 4;
 
 // Of each chunk that is in use, from there on.
 /** Its number plus one, once it is known where the first command begins that goes on behind it. */
@@ -32,7 +29,7 @@ const SLOT = 4;
 /** See `Block`; they count from the start of the chunk. */
 const SOUND_FROM = 5;
 const SOUND_TO = 6;
-const ROW = 7;
+const DECODED_TO = 7;
 
 const FAILED = -1;
 
@@ -43,18 +40,8 @@ const ROOM_AT_ONCE = SLOTS / 2;
 const PATIENCE_MS = 200;
 const SPINS = 2000;
 
-/** What goes to the other thread. */
-export interface SharedRing {
-  readonly fd: number;
-  readonly words: Int32Array;
-  /** By chunk: where in the file the first command begins that goes on behind it; `NaN` when nobody knows. */
-  readonly following: Float64Array;
-  /** By thread. */
-  readonly memories: readonly SharedMemory[];
-}
-
 /**
- * A file in chunks that two threads read, each the next that nobody has claimed; and they check the commands in them. A chunk that
+ * A file in chunks that a few threads read, each the next that nobody has claimed; and they check the commands in them. A chunk that
  * is not full is the last.
  */
 export class ChunkRing {
@@ -68,9 +55,12 @@ export class ChunkRing {
   /** Which chunk each slot of this thread was used for last. */
   readonly #slots = new Int32Array(SLOTS).fill(-1);
 
+  readonly #decode: Decode | undefined;
+
   /** @param thread Which of the threads the caller is: 0 is the one that looks at the chunks. */
-  constructor(shared: SharedRing, thread: number) {
+  constructor(shared: SharedRing, thread: number, decode?: Decode) {
     this.shared = shared;
+    this.#decode = decode;
     this.#thread = thread;
     this.#chunksInUse = shared.memories.length * SLOTS;
     this.#memory = foldableIn(shared.memories[thread]!, 0);
@@ -78,19 +68,9 @@ export class ChunkRing {
     this.#view = viewOf(this.#memory);
   }
 
-  static share(fd: number, threads: number): SharedRing {
-    const count = threads * SLOTS;
-    return {
-      fd,
-      words: new Int32Array(new SharedArrayBuffer((FIRST + count * ROW) * 4)),
-      following: new Float64Array(new SharedArrayBuffer(count * 8)),
-      memories: Array.from({ length: threads }, () => sharedMemory(SLOTS * SLOT_BYTES)),
-    };
-  }
-
   /** Where the words of a chunk begin. */
   #row(chunk: number): number {
-    return FIRST + (chunk % this.#chunksInUse) * ROW;
+    return COMMON_WORDS + (chunk % this.#chunksInUse) * ROW_WORDS;
   }
 
   /** The next chunk becomes the caller's to read: -1 where there is no room for it, `undefined` when no more is needed. */
@@ -152,9 +132,11 @@ export class ChunkRing {
     Atomics.store(words, row + WALKED, chunk + 1);
     Atomics.notify(words, row + WALKED);
     if (chunk === 0 && end - first >= COMMAND_HEADER_BYTES) first += frameBytes(bytes, this.#view, first);
-    const isHere = first < end;
-    words[row + SOUND_FROM] = isHere ? first - start : 0;
-    words[row + SOUND_TO] = isHere ? soundUpTo(bytes, this.#view, first, end) - start : 0;
+    const from = first < end ? first : start;
+    const to = first < end ? soundUpTo(bytes, this.#view, first, end) : start;
+    words[row + SOUND_FROM] = from - start;
+    words[row + SOUND_TO] = to - start;
+    words[row + DECODED_TO] = (this.#decode?.(bytes, this.#view, from, to) ?? from) - start;
   }
 
   /** Where in the file the first command begins that no chunk before this one has told of: there, or before it, or behind it. */
@@ -196,6 +178,7 @@ export class ChunkRing {
       end: start + words[row + COUNT]!,
       soundFrom: start + words[row + SOUND_FROM]!,
       soundTo: start + words[row + SOUND_TO]!,
+      decodedTo: start + words[row + DECODED_TO]!,
     };
   }
 
@@ -258,5 +241,13 @@ export class ChunkRing {
       if (end !== 0 && end <= chunk) return;
       if (Atomics.compareExchange(words, END, end, chunk) === end) return;
     }
+  }
+}
+
+/** Reads what nobody else does, up to the end of the file. */
+export function readChunks(ring: ChunkRing): void {
+  for (let chunk = ring.claim(); chunk !== undefined; chunk = ring.claim()) {
+    if (chunk < 0) ring.waitForRoom();
+    else ring.read(chunk);
   }
 }

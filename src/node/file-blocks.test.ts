@@ -5,18 +5,18 @@ import { afterAll, describe, expect, test } from "vitest";
 import { crc32cRaw } from "#checksum";
 import { streamBytes, streamFixtures } from "../../test/support.ts";
 import { dumpStream } from "../receive/dump.ts";
-import { CHUNK_BYTES } from "./chunk-ring.ts";
+import { ChunkThreads } from "./chunk-threads.ts";
 import { FileBlocks } from "./file-blocks.ts";
+import { CHUNK_BYTES } from "./shared-ring.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "btrkit-file-blocks-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const NO_THREAD = Number.POSITIVE_INFINITY;
 const path = join(folder, "file");
 
-async function withBlocks<T>(use: (blocks: FileBlocks) => Promise<T>, threadFrom = 0, reader?: URL): Promise<T> {
+async function withBlocks<T>(use: (blocks: FileBlocks) => Promise<T>, threads = 1, reader?: URL): Promise<T> {
   const fd = openSync(path, "r");
-  const blocks = new FileBlocks(fd, path, 0, threadFrom, reader);
+  const blocks = new FileBlocks(new ChunkThreads(fd, threads, reader), path);
   try {
     return await use(blocks);
   } finally {
@@ -47,14 +47,15 @@ async function readWhole(blocks: FileBlocks, pause?: () => Promise<void>): Promi
 }
 
 describe.each([
-  ["alone", NO_THREAD],
-  ["with a thread", 0],
-])("%s", (_, threadFrom) => {
+  ["alone", 0],
+  ["with a thread", 1],
+  ["with two", 2],
+])("%s", (_, threads) => {
   test("a file of any length comes whole, and a block is left alone while the next is in use", async () => {
     const all = noise(19 * CHUNK_BYTES + 12345);
     for (const length of [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 8 * CHUNK_BYTES, all.byteLength]) {
       writeFileSync(path, all.subarray(0, length));
-      const got = await withBlocks((blocks) => readWhole(blocks), threadFrom);
+      const got = await withBlocks((blocks) => readWhole(blocks), threads);
       expect(Buffer.compare(got, all.subarray(0, length))).toBe(0);
     }
   });
@@ -63,7 +64,7 @@ describe.each([
     const all = noise(11 * CHUNK_BYTES);
     writeFileSync(path, all);
     const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 25));
-    expect(Buffer.compare(await withBlocks((blocks) => readWhole(blocks, pause), threadFrom), all)).toBe(0);
+    expect(Buffer.compare(await withBlocks((blocks) => readWhole(blocks, pause), threads), all)).toBe(0);
   });
 
   test("a file that is cut while it is read ends there", async () => {
@@ -74,13 +75,13 @@ describe.each([
       const rest = await readWhole(blocks);
       // No more than eight chunks were read ahead.
       expect(rest.byteLength).toBe(11 * CHUNK_BYTES + 5);
-    }, threadFrom);
+    }, threads);
   });
 
   test("what the host refuses is an error by name, after what came before", async () => {
     writeFileSync(path, noise(20 * CHUNK_BYTES));
     const fd = openSync(folder, "r");
-    const blocks = new FileBlocks(fd, "the file", 0, threadFrom);
+    const blocks = new FileBlocks(new ChunkThreads(fd, threads), "the file");
     await expect((async () => blocks.nextBlock())()).rejects.toMatchObject({
       code: "kind",
       sentence: expect.stringContaining("Cannot read the file: "),
@@ -92,11 +93,11 @@ describe.each([
   test("streams dump as they do from memory, cut short too", async () => {
     // Starting a thread takes a while: of large streams, see `checked-blocks.test.ts`.
     const names = streamFixtures().map(({ name }) => name);
-    for (const name of names.filter((_, n) => threadFrom === NO_THREAD || n % 5 === 0)) {
+    for (const name of names.filter((_, n) => threads === 0 || n % 5 === 0)) {
       const bytes = streamBytes(name);
       for (const length of [bytes.byteLength, bytes.byteLength - 1, bytes.byteLength >> 1]) {
         writeFileSync(path, bytes.subarray(0, length));
-        const dumped = await withBlocks((blocks) => dumpOf(blocks), threadFrom);
+        const dumped = await withBlocks((blocks) => dumpOf(blocks), threads);
         expect(dumped).toEqual(await dumpOf(bytes.subarray(0, length)));
       }
     }
@@ -108,10 +109,10 @@ test("a thread that fails, and a chunk that it leaves undone, hold nothing up", 
   writeFileSync(path, all);
   const dying = new URL("data:text/javascript,throw new Error('no')");
   // Claims two chunks and goes away.
-  const leaving = `import { workerData } from "node:worker_threads"; Atomics.add(workerData.words, 0, 2);`;
+  const leaving = `import { workerData } from "node:worker_threads"; Atomics.add(workerData.ring.words, 0, 2);`;
   for (const reader of [new URL("file:///nowhere.js"), dying, new URL(`data:text/javascript,${leaving}`)]) {
     const pause = () => new Promise<void>((resolve) => setTimeout(resolve, 10));
-    const got = await withBlocks((blocks) => readWhole(blocks, pause), 0, reader);
+    const got = await withBlocks((blocks) => readWhole(blocks, pause), 1, reader);
     expect(Buffer.compare(got, all)).toBe(0);
   }
 });

@@ -1,47 +1,29 @@
-import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Block, BlockSource } from "../stream/source.ts";
-import { CHUNK_BYTES, ChunkRing, type SharedRing } from "./chunk-ring.ts";
+import { ChunkRing, type Decode } from "./chunk-ring.ts";
+import type { ChunkThreads } from "./chunk-threads.ts";
 import { hostError } from "./host-error.ts";
-
-// The same path seen from src/node/, from dist/node/ and from dist/cli/. The bundled file: its thread reads 10 ms sooner.
-const READER = new URL("../../dist/cli/chunk-reader.js", import.meta.url);
-
-/** From this size on a thread pays for its start: until it reads, this one has read and checksummed 200 MiB. */
-const THREAD_FROM = 256 * 1024 * 1024;
+import { CHUNK_BYTES } from "./shared-ring.ts";
 
 /** How long this thread may keep the event loop from its signals and timers. */
 const BREATH_MS = 50;
 
 /**
- * A regular file from its start, read and checked by two threads if it is large. This one does so whenever nothing is there for it to
- * parse: starting the other one holds nothing up.
+ * A regular file from its start, read and checked by a few threads. This one does so whenever nothing is there for it to parse:
+ * starting the others holds nothing up.
  */
 export class FileBlocks implements BlockSource {
   readonly #ring: ChunkRing;
   readonly #name: string;
-  readonly #worker: Worker | undefined;
-  #isWorking: boolean;
+  readonly #threads: ChunkThreads;
   #isClosed = false;
   #next = 0;
   #isLast = false;
   #breathed = Date.now();
 
-  /**
-   * @param size In bytes, as far as is known.
-   * @param reader What the thread runs.
-   */
-  constructor(fd: number, name: string, size: number, threadFrom = THREAD_FROM, reader = READER) {
-    const isLarge = size >= threadFrom;
-    const shared = ChunkRing.share(fd, isLarge ? 2 : 1);
+  constructor(threads: ChunkThreads, name: string, decode?: Decode) {
+    this.#threads = threads;
     this.#name = name;
-    // First of all, as it takes a while.
-    this.#worker = isLarge ? startReader(shared, reader) : undefined;
-    this.#ring = new ChunkRing(shared, 0);
-    this.#isWorking = this.#worker !== undefined;
-    this.#worker?.on("error", () => {});
-    this.#worker?.on("exit", () => {
-      this.#isWorking = false;
-    });
+    this.#ring = new ChunkRing(threads.ring, 0, decode);
   }
 
   nextBlock(): Block | undefined | Promise<Block | undefined> {
@@ -53,15 +35,14 @@ export class FileBlocks implements BlockSource {
     return this.#take(chunk);
   }
 
-  /** Stops the thread, and calls `done` when nothing reads any more. */
+  /** Stops the threads, and calls `done` when nothing reads any more. */
   close(done: () => void): void {
     this.#isClosed = true;
     this.#ring.stop();
-    if (!this.#isWorking) done();
-    else this.#worker!.once("exit", done);
+    this.#threads.whenEnded(done);
   }
 
-  /** Reads what nobody else does, until the chunk is there. False when it is still being read by the other thread. */
+  /** Reads what nobody else does, until the chunk is there. False when it is still being read by another thread. */
   #isThere(chunk: number): boolean {
     const ring = this.#ring;
     while (!ring.isDone(chunk)) {
@@ -85,8 +66,9 @@ export class FileBlocks implements BlockSource {
       await new Promise((resolve) => setImmediate(resolve));
       this.#breathed = Date.now();
       if (this.#isClosed) throw new Error("closed while it was being read");
-      // Whatever ended the thread, what it had claimed is still to be read.
-      if (!this.#isWorking && this.#ring.isClaimed(chunk) && !this.#ring.isDone(chunk)) return this.#takeAgain(chunk);
+      // Whatever ended a thread, what it had claimed is still to be read.
+      if (!this.#threads.areWhole && this.#ring.isClaimed(chunk) && !this.#ring.isDone(chunk))
+        return this.#takeAgain(chunk);
     } while (!this.#isThere(chunk));
     return this.#take(chunk);
   }
@@ -109,16 +91,5 @@ export class FileBlocks implements BlockSource {
     this.#isLast = count < CHUNK_BYTES;
     this.#next = chunk + 1;
     return count === 0 ? undefined : block;
-  }
-}
-
-/** `undefined` where there are no threads: the file is read without. */
-function startReader(shared: SharedRing, reader: URL): Worker | undefined {
-  try {
-    const worker = new Worker(reader, { workerData: shared, env: SHARE_ENV, execArgv: [] });
-    worker.unref();
-    return worker;
-  } catch {
-    return undefined;
   }
 }

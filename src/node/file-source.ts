@@ -10,6 +10,9 @@ const STDIN = 0;
 /** Smaller ones are read in a few pieces anyway. */
 const AHEAD_FROM = 1024 * 1024;
 
+/** From this size on a thread pays for its start: until it reads, this one has read and checksummed 200 MiB. */
+const THREAD_FROM = 256 * 1024 * 1024;
+
 /** A file, pipe or device, read from where it stands to its end; the thread pool reads while the caller computes. */
 export class FileSource implements PullSource {
   /** For errors: the path, or `standard input`. */
@@ -63,10 +66,31 @@ export class FileSource implements PullSource {
    * read out of turn: only regular files can, and of standard input nobody knows where it stands.
    */
   async readAhead(): Promise<BlockSource | undefined> {
-    if (this.#fd === STDIN || this.size === undefined || this.size < AHEAD_FROM) return undefined;
+    if (!this.isReadAheadFrom(AHEAD_FROM)) return undefined;
+    // First of all, as they take a while.
+    const { ChunkThreads } = await import("./chunk-threads.ts");
+    const threads = new ChunkThreads(this.#fd, this.size! >= THREAD_FROM ? 1 : 0);
     const { FileBlocks } = await import("./file-blocks.ts");
-    this.#blocks = new FileBlocks(this.#fd, this.name, this.size);
+    this.#blocks = new FileBlocks(threads, this.name);
     return this.#blocks;
+  }
+
+  /**
+   * The same bytes, encoded writes decoded too, for `StreamVerifier`; of a file for which `isReadAheadFrom` says so.
+   *
+   * @param threads The calling one included.
+   */
+  async decodeAhead(threads: number): Promise<BlockSource> {
+    const { ChunkThreads, DECODING } = await import("./chunk-threads.ts");
+    const others = new ChunkThreads(this.#fd, threads - 1, DECODING);
+    const { openDecodingBlocks } = await import("./decoding-blocks.ts");
+    this.#blocks = await openDecodingBlocks(others, this.name);
+    return this.#blocks;
+  }
+
+  /** Whether it can be read out of turn, and has so many bytes. */
+  isReadAheadFrom(byteLength: number): boolean {
+    return this.#fd !== STDIN && this.size !== undefined && this.size >= byteLength;
   }
 
   /** Closes as soon as a read that is under way has ended; doesn't wait for that. Standard input stays open. */

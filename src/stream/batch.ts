@@ -41,6 +41,7 @@ export class CommandBatch {
   #lengths = new Uint32Array(INITIAL_COMMANDS);
   #indexes = new Float64Array(INITIAL_COMMANDS);
   #firsts = new Uint32Array(INITIAL_COMMANDS + 1);
+  #decoded = new Uint8Array(INITIAL_COMMANDS);
   #attributes = new Uint16Array(INITIAL_ATTRIBUTES);
   #starts = new Uint32Array(INITIAL_ATTRIBUTES);
   #sizes = new Uint32Array(INITIAL_ATTRIBUTES);
@@ -75,6 +76,11 @@ export class CommandBatch {
   /** Place of command `i` among all commands of the stream, from 0. */
   index(i: number): number {
     return this.#indexes[i]!;
+  }
+
+  /** Whether an encoded write was found to decode before it came here: see `Block`. */
+  isDecoded(i: number): boolean {
+    return this.#decoded[i] === 1;
   }
 
   /** Slot of an attribute of command `i`, for `valueAt` and `valueLength`; -1 when it is absent. Of several, the last. */
@@ -152,7 +158,7 @@ export class CommandBatch {
   }
 
   /** For the reader: the attributes added since the last command belong to this one. */
-  addCommand(type: number, header: number, length: number, index: number): void {
+  addCommand(type: number, header: number, length: number, index: number, isDecoded: boolean): void {
     const i = this.count;
     if (i === this.#types.length) this.#growCommands();
     this.#types[i] = type;
@@ -160,6 +166,7 @@ export class CommandBatch {
     this.#lengths[i] = length;
     this.#indexes[i] = index;
     this.#firsts[i + 1] = this.#used;
+    this.#decoded[i] = isDecoded ? 1 : 0;
     this.count = i + 1;
   }
 
@@ -184,6 +191,7 @@ export class CommandBatch {
     this.#lengths = grown(this.#lengths, new Uint32Array(length));
     this.#indexes = grown(this.#indexes, new Float64Array(length));
     this.#firsts = grown(this.#firsts, new Uint32Array(length + 1));
+    this.#decoded = grown(this.#decoded, new Uint8Array(length));
   }
 
   #growAttributes(): void {
@@ -194,7 +202,7 @@ export class CommandBatch {
   }
 }
 
-function grown<A extends Uint16Array | Uint32Array | Float64Array>(from: A, to: A): A {
+function grown<A extends Uint8Array | Uint16Array | Uint32Array | Float64Array>(from: A, to: A): A {
   to.set(from);
   return to;
 }

@@ -35,6 +35,7 @@ export class InputWindow {
   /** The first command that was checked already, and the end of those that were: see `Block`. The reader moves `soundFrom`. */
   soundFrom = 0;
   soundTo = 0;
+  decodedTo = 0;
 
   readonly #source: PullSource | undefined;
   readonly #blocks: BlockSource | undefined;
@@ -107,13 +108,14 @@ export class InputWindow {
       this.#atEnd = true;
       return false;
     }
-    const { bytes, start, end, soundFrom = 0, soundTo = 0 } = block;
+    const { bytes, start, end, soundFrom = 0, soundTo = 0, decodedTo = 0 } = block;
     if (bytes === this.bytes && start === this.end && this.available <= HEADROOM_BYTES) this.end = end;
     else if (!this.#appendToGrown(bytes.subarray(start, end))) this.#goOn(bytes, start, end, wanted);
     // Elsewhere the places are others.
     const isInPlace = this.bytes === bytes;
     this.soundFrom = isInPlace ? soundFrom : 0;
     this.soundTo = isInPlace ? soundTo : 0;
+    this.decodedTo = isInPlace ? decodedTo : 0;
     return true;
   }
 

@@ -107,7 +107,8 @@ export class CommandParser {
       }
       if (end - at < COMMAND_HEADER_BYTES + length) return this.#more(COMMAND_HEADER_BYTES + length);
       const stop = at + COMMAND_HEADER_BYTES + length;
-      if (at === window.soundFrom && stop <= window.soundTo) window.soundFrom = stop;
+      const isSound = at === window.soundFrom && stop <= window.soundTo;
+      if (isSound) window.soundFrom = stop;
       else if (this.#checksums && commandCrc(window.bytes, at, length) !== view.getUint32(at + 6, true)) {
         return this.#badChecksum(window, length);
       }
@@ -116,7 +117,7 @@ export class CommandParser {
         if (batch.segment.version < BARE_DATA_VERSION) this.#suspectBareData(window, at + COMMAND_HEADER_BYTES, length);
         return "fault";
       }
-      batch.addCommand(type, at, length, this.nextIndex++);
+      batch.addCommand(type, at, length, this.nextIndex++, isSound && stop <= window.decodedTo);
       window.at = stop;
       if (type === END) return "end";
     }

@@ -30,6 +30,8 @@ export interface Block {
    */
   readonly soundFrom?: number;
   readonly soundTo?: number;
+  /** Up to where the encoded writes among them were found to decode as well, read as those of version 2 and later. */
+  readonly decodedTo?: number;
 }
 
 /**

@@ -4,6 +4,7 @@ import { BtrfsError } from "../errors.ts";
 import { ENCODED_LZO_4K, encodedAlgorithm, MAX_ENCODED_BYTES } from "../format/encoded-io.ts";
 import { ATTRIBUTES } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
+import { BARE_DATA_VERSION } from "../stream/wire.ts";
 import {
   BROKEN,
   COMPRESSION,
@@ -76,6 +77,7 @@ export class EncodedWrites {
       return `says that it decodes to ${decoded} bytes, at most ${MAX_ENCODED_BYTES} are allowed`;
     if (offset + covered > decoded) return `covers ${covered} bytes from ${offset} of decoded data that has ${decoded}`;
     this.#count(compression, named.algorithm, named.sectorSize, length, Number(decoded), Number(covered));
+    if (batch.isDecoded(i) && batch.segment.version >= BARE_DATA_VERSION) return undefined;
     const target = this.#room(length);
     const row = target.count * ROW;
     const at = batch.valueAt(slot);

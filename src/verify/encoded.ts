@@ -67,9 +67,17 @@ export async function checkEncoded(batch: EncodedBatch): Promise<EncodedBatch> {
  */
 export function decodeRow(codecs: Codecs, { bytes, table }: EncodedBatch, row: number): number {
   const start = table[row + START]!;
-  const { algorithm, sectorSize } = encodedAlgorithm(table[row + COMPRESSION]!)!;
-  const length = table[row + DECODED]!;
-  if (output.byteLength < length) output = new Uint8Array(length);
   const input = bytes.subarray(start, start + table[row + LENGTH]!);
+  return decodeData(codecs, table[row + COMPRESSION]!, input, table[row + DECODED]!);
+}
+
+/**
+ * Gives how many bytes `input` decodes to, at most `length`.
+ *
+ * @throws {BtrfsError} as `decodeRow`.
+ */
+export function decodeData(codecs: Codecs, compression: number, input: Uint8Array, length: number): number {
+  const { algorithm, sectorSize } = encodedAlgorithm(compression)!;
+  if (output.byteLength < length) output = new Uint8Array(length);
   return codecs.decode(algorithm, input, output.subarray(0, length), { sectorSize, strict: true });
 }

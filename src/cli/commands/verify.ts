@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { FileSource } from "../../node/file-source.ts";
 import { encodedThreads, WorkerPool } from "../../node/worker-pool.ts";
-import type { EncodedThreads } from "../../verify/encoded.ts";
 import { StreamVerifier } from "../../verify/verify.ts";
 import { type Context, command } from "../command.ts";
 import { PROGRESS_OPTION } from "../common-options.ts";
@@ -32,23 +31,25 @@ behind a fault. A STREAM of - is standard input. Exit status: 0 sound, 4 damaged
   async run(context, { format, threads, progress, quiet }, names) {
     const mode = progressMode(progress);
     const count = threadCount(threads);
-    const plan = { quiet, json: format === "json", mode };
-    if (count === 1) return verifyNamed(context, names, plan);
-    // The main thread is one of them.
-    const pool = new WorkerPool(count - 1);
+    // The main thread is one of them. They start when there is something to decode.
+    const pool = new WorkerPool(Math.max(1, count - 1));
     try {
-      return await verifyNamed(context, names, { ...plan, threads: encodedThreads(pool) });
+      return await verifyNamed(context, names, { quiet, json: format === "json", mode, count, pool });
     } finally {
       await pool.close();
     }
   },
 });
 
+/** What a thread needs to pay for its start. */
+const PARTS_FROM = 32 * 1024 * 1024;
+
 interface Plan {
   readonly quiet: boolean;
   readonly json: boolean;
   readonly mode: ReturnType<typeof progressMode>;
-  readonly threads?: EncodedThreads;
+  readonly count: number;
+  readonly pool: WorkerPool;
 }
 
 async function verifyNamed({ out, signal }: Context, names: readonly string[], plan: Plan): Promise<number> {
@@ -62,13 +63,15 @@ async function verifyNamed({ out, signal }: Context, names: readonly string[], p
     const total = sizes.includes(undefined) ? undefined : sizes.reduce<number>((sum, size) => sum + size!, 0);
     const shower = new Progress(plan.mode, total);
     progress = shower;
+    // Of large files each thread checks all of its own part; of others, the rest only decode.
+    const inParts = plan.count > 1 && sources.every((source) => source.isReadAheadFrom(PARTS_FROM));
     const verifier = new StreamVerifier({
       signal,
-      ...(plan.threads === undefined ? {} : { threads: plan.threads }),
+      ...(plan.count === 1 || inParts ? {} : { threads: encodedThreads(plan.pool) }),
       onProgress: ({ bytes }) => shower.update(bytes),
       ...(plan.quiet || plan.json ? {} : { onFault: (fault) => out.line(faultLines(fault, shown).join("\n")) }),
     });
-    for (const source of sources) await verifier.verify(source);
+    for (const source of sources) await verifier.verify(inParts ? await source.decodeAhead(plan.count) : source);
     const report = verifier.finish();
     progress.end();
     progress = undefined;
