@@ -4,22 +4,33 @@ import { BtrfsError } from "../errors.ts";
 import { FT_BLKDEV, FT_CHRDEV, FT_DIR, FT_FIFO, FT_REG_FILE, FT_SOCK, FT_SYMLINK } from "../format/dir-item.ts";
 import { InodeItem, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
 import { itemsOf } from "../format/key.ts";
-import { DIR_INDEX, INODE_ITEM } from "../format/key-type.ts";
+import { DIR_INDEX, INODE_ITEM, INODE_REF } from "../format/key-type.ts";
+import type { MaybePromise } from "../transaction/editor.ts";
 import { setTime } from "../transaction/new-items.ts";
+import { addRefNow, type RefPlace, refNow, refPlaceNow } from "./back-refs.ts";
 import { dropExtents, insertInline } from "./extents.ts";
-import { editInode, type InodeAttributes, inodeKey, insertInode, readInode, removeInodeItems } from "./inode.ts";
 import {
-  addEntry,
-  addInodeRef,
-  demandAbsent,
-  findName,
-  getName,
+  changeInode,
+  type InodeAttributes,
+  inodeItem,
+  inodeKey,
+  inodeView,
+  insertInode,
+  removeInodeItems,
+} from "./inode.ts";
+import {
+  addEntryNow,
+  cutNow,
+  entryAt,
+  entryNow,
+  getNameNow,
   type NamedEntry,
   nameWhere,
-  removeEntry,
-  removeInodeRef,
+  newEntryNow,
+  oldEntryNow,
+  removeEntryNow,
 } from "./names.ts";
-import { demandWritable, type Place } from "./place.ts";
+import { demandWritableNow, nextInode, numberOf, type Place } from "./place.ts";
 
 type Name = string | Uint8Array;
 
@@ -36,14 +47,24 @@ const ENTRY_TYPES: Readonly<Record<number, number>> = {
   [S_IFSOCK]: FT_SOCK,
 };
 
-/** A new, empty file. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
-export function createFile(at: Place, directory: bigint, name: Name, attributes?: InodeAttributes): Promise<bigint> {
-  return create(at, directory, name, S_IFREG, attributes);
+/** A new, empty file. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+export async function createFile(
+  at: Place,
+  directory: bigint,
+  name: Name,
+  attributes?: InodeAttributes,
+): Promise<bigint> {
+  return createNow(at, directory, name, S_IFREG, attributes);
 }
 
-/** A new directory. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
-export function makeDirectory(at: Place, directory: bigint, name: Name, attributes?: InodeAttributes): Promise<bigint> {
-  return create(at, directory, name, S_IFDIR, { mode: 0o755, ...attributes });
+/** A new directory. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+export async function makeDirectory(
+  at: Place,
+  directory: bigint,
+  name: Name,
+  attributes?: InodeAttributes,
+): Promise<bigint> {
+  return createNow(at, directory, name, S_IFDIR, { mode: 0o755, ...attributes });
 }
 
 /** What a special file is. `major` and `minor` are of devices. */
@@ -51,8 +72,8 @@ export type SpecialFile =
   | { readonly kind: "fifo" | "socket" }
   | { readonly kind: "char" | "block"; readonly major: number; readonly minor: number };
 
-/** A new FIFO, socket or device. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `permission`. */
-export function makeSpecial(
+/** A new FIFO, socket or device. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
+export async function makeSpecial(
   at: Place,
   directory: bigint,
   name: Name,
@@ -61,10 +82,10 @@ export function makeSpecial(
 ): Promise<bigint> {
   const type = { fifo: S_IFIFO, socket: S_IFSOCK, char: S_IFCHR, block: S_IFBLK }[special.kind];
   const rdev = "major" in special ? (BigInt(special.major) << 20n) | BigInt(special.minor) : 0n;
-  return create(at, directory, name, type, attributes, rdev);
+  return createNow(at, directory, name, type, attributes, rdev);
 }
 
-/** A new symbolic link. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `limit`, `permission`. */
+/** A new symbolic link. @returns Its inode number. @throws {BtrfsError} `exists`, `path`, `limit`. */
 export async function makeSymlink(
   at: Place,
   directory: bigint,
@@ -78,7 +99,7 @@ export async function makeSymlink(
       `Cannot make symlink: its target has ${target.byteLength} bytes, 1 to ${MAX_TARGET_BYTES} may be`,
     );
   }
-  const inode = await create(at, directory, name, S_IFLNK, { mode: 0o777, ...attributes });
+  const inode = await createNow(at, directory, name, S_IFLNK, { mode: 0o777, ...attributes });
   await insertInline(at, inode, target, target.byteLength, 0);
   await at.tx.edit(at.tree, inodeKey(inode), (view) => {
     const item = asStruct(InodeItem, view);
@@ -88,42 +109,65 @@ export async function makeSymlink(
   return inode;
 }
 
-async function create(
+/**
+ * A new inode under a new name, without waiting where nothing has to be waited for.
+ *
+ * @param type `S_IF*`; symbolic links still lack their target.
+ * @returns Its number. @throws {BtrfsError} `exists`, `path`, `kind`.
+ */
+export function createNow(
   at: Place,
   directory: bigint,
   name: Name,
   type: number,
   attributes: InodeAttributes | undefined,
   rdev?: bigint,
-): Promise<bigint> {
+): MaybePromise<bigint> {
   const bytes = toBytes(name);
-  await demandWritable(at);
-  await demandDirectory(at, directory);
-  await demandAbsent(at, directory, bytes);
-  const inode = await insertInode(at, type, attributes, rdev);
-  await addName(at, inode, directory, bytes, type);
-  return inode;
+  const parent = numberOf(directory);
+  return at.tx.now(() => {
+    demandWritableNow(at);
+    demandDirectoryNow(at, parent);
+    const entry = newEntryNow(at, parent, bytes);
+    const inode = nextInode(at);
+    const location = inodeKey(BigInt(inode));
+    insertInode(at, inode, type, attributes, rdev);
+    addEntryNow(at, entry, { location, type: ENTRY_TYPES[type]! });
+    addRefNow(at, inode, newRefPlace(parent), parent, bytes, entry.index);
+    return location.objectid;
+  });
+}
+
+/** Where the first name of a new inode is noted. */
+function newRefPlace(offset: number): RefPlace {
+  return { type: INODE_REF, offset, item: undefined };
 }
 
 /** Gives an inode one more name. @throws {BtrfsError} `exists`, `path`, `kind` for a directory, `limit`. */
 export async function link(at: Place, inode: bigint, directory: bigint, name: Name): Promise<void> {
-  const bytes = toBytes(name);
-  await demandWritable(at);
-  const item = await readInode(at, inode);
-  if ((item.mode & S_IFMT) === S_IFDIR)
-    throw new BtrfsError("kind", "Cannot link: it is a directory", nameWhere(at, directory, bytes));
-  if (item.nlink >= MAX_LINKS)
-    throw new BtrfsError("limit", `Cannot link: it has ${item.nlink} names`, nameWhere(at, directory, bytes));
-  await demandDirectory(at, directory);
-  await addName(at, inode, directory, bytes, item.mode & S_IFMT);
-  await editInode(at, inode, (changed) => setTime(changed.ctime, at.now));
+  await linkNow(at, inode, directory, name);
 }
 
-async function addName(at: Place, inode: bigint, directory: bigint, name: Uint8Array, type: number): Promise<void> {
-  const index = await addEntry(at, directory, name, { location: inodeKey(inode), type: ENTRY_TYPES[type]! });
-  await addInodeRef(at, inode, directory, name, index);
-  await at.tx.edit(at.tree, inodeKey(inode), (view) => {
-    asStruct(InodeItem, view).nlink++;
+/** As `link`, without waiting where nothing has to be waited for. */
+export function linkNow(at: Place, inode: bigint, directory: bigint, name: Name): MaybePromise<void> {
+  const bytes = toBytes(name);
+  const parent = numberOf(directory);
+  const number = numberOf(inode);
+  return at.tx.now(() => {
+    demandWritableNow(at);
+    const item = inodeItem(at, number);
+    const { mode, nlink } = inodeView(at, item);
+    const where = nameWhere(at, directory, bytes);
+    if ((mode & S_IFMT) === S_IFDIR) throw new BtrfsError("kind", "Cannot link: it is a directory", where);
+    if (nlink >= MAX_LINKS) throw new BtrfsError("limit", `Cannot link: it has ${nlink} names`, where);
+    demandDirectoryNow(at, parent);
+    const ref = refPlaceNow(at, number, parent, bytes);
+    const entry = newEntryNow(at, parent, bytes);
+    addEntryNow(at, entry, { location: inodeKey(inode), type: ENTRY_TYPES[mode & S_IFMT]! });
+    addRefNow(at, number, ref, parent, bytes, entry.index);
+    const changed = changeInode(at, item);
+    changed.nlink++;
+    setTime(changed.ctime, at.now);
   });
 }
 
@@ -134,20 +178,25 @@ async function addName(at: Place, inode: bigint, directory: bigint, name: Uint8A
  */
 export async function unlink(at: Place, directory: bigint, name: Name): Promise<void> {
   const bytes = toBytes(name);
-  await demandWritable(at);
-  const entry = await getName(at, directory, bytes);
-  if (entry.type === FT_DIR)
+  const parent = numberOf(directory);
+  await at.tx.now(() => {
+    demandWritableNow(at);
+    if (entryAt(getNameNow(at, parent, bytes)).type !== FT_DIR) return;
     throw new BtrfsError("kind", "Cannot unlink: it is a directory", nameWhere(at, directory, bytes));
-  await removeName(at, directory, bytes, entry);
+  });
+  await removeName(at, parent, bytes);
 }
 
 /** @throws {BtrfsError} `missing`; `kind` when it is none, is a subvolume, or is not empty. */
 export async function removeDirectory(at: Place, directory: bigint, name: Name): Promise<void> {
   const bytes = toBytes(name);
-  await demandWritable(at);
-  const entry = await getName(at, directory, bytes);
+  const parent = numberOf(directory);
+  const entry = await at.tx.now(() => {
+    demandWritableNow(at);
+    return entryAt(getNameNow(at, parent, bytes));
+  });
   await demandRemovable(at, directory, bytes, entry);
-  await removeName(at, directory, bytes, entry);
+  await removeName(at, parent, bytes);
 }
 
 async function demandRemovable(
@@ -159,25 +208,33 @@ async function demandRemovable(
   const where = nameWhere(at, directory, name);
   if (type !== FT_DIR) throw new BtrfsError("kind", "Cannot remove directory: it is none", where);
   if (location.type !== INODE_ITEM) throw new BtrfsError("kind", "Cannot remove directory: it is a subvolume", where);
-  if ((await (await at.tx.walk(at.tree, itemsOf(location.objectid, DIR_INDEX))).next()) !== undefined) {
-    throw new BtrfsError("kind", "Cannot remove directory: it is not empty", where);
-  }
+  const items = at.tx.items(at.tree);
+  const isEmpty = items.isWhole(Number(location.objectid))
+    ? !items.hasAny(Number(location.objectid), DIR_INDEX)
+    : (await (await at.tx.walk(at.tree, itemsOf(location.objectid, DIR_INDEX))).next()) === undefined;
+  if (!isEmpty) throw new BtrfsError("kind", "Cannot remove directory: it is not empty", where);
 }
 
-async function removeName(at: Place, directory: bigint, name: Uint8Array, { location }: NamedEntry): Promise<void> {
-  const inode = location.objectid;
-  const index = await removeInodeRef(at, inode, directory, name);
-  await removeEntry(at, directory, name, index);
-  const { nlink, mode } = await readInode(at, inode);
-  if (nlink > 1) {
-    await editInode(at, inode, (item) => {
-      item.nlink--;
-      setTime(item.ctime, at.now);
-    });
-    return;
-  }
-  if ((mode & S_IFMT) === S_IFREG) await dropExtents(at, inode, 0n, 1n << 63n);
-  await removeInodeItems(at, inode);
+async function removeName(at: Place, directory: number, name: Uint8Array): Promise<void> {
+  const gone = await at.tx.now(() => {
+    const found = getNameNow(at, directory, name);
+    const inode = numberOf(entryAt(found).location.objectid);
+    const ref = refNow(at, inode, directory, name);
+    const index = oldEntryNow(at, directory, ref.index);
+    inodeItem(at, directory);
+    const item = inodeItem(at, inode);
+    const { nlink, mode } = inodeView(at, item);
+    removeEntryNow(at, directory, name, found, index);
+    cutNow(at, inode, ref);
+    if (nlink <= 1) return { inode: BigInt(inode), mode };
+    const changed = changeInode(at, item);
+    changed.nlink--;
+    setTime(changed.ctime, at.now);
+    return undefined;
+  });
+  if (gone === undefined) return;
+  if ((gone.mode & S_IFMT) === S_IFREG) await dropExtents(at, gone.inode, 0n, 1n << 63n);
+  await removeInodeItems(at, gone.inode);
 }
 
 /**
@@ -187,35 +244,69 @@ async function removeName(at: Place, directory: bigint, name: Uint8Array, { loca
  * @throws {BtrfsError} as these; `kind` when one is a directory and the other is not.
  */
 export async function rename(at: Place, from: bigint, name: Name, to: bigint, newName: Name): Promise<void> {
-  const oldBytes = toBytes(name);
-  const newBytes = toBytes(newName);
-  await demandWritable(at);
-  const entry = await getName(at, from, oldBytes);
-  if (entry.location.type !== INODE_ITEM) {
-    throw new BtrfsError("unsupported", "Cannot rename: it is a subvolume", nameWhere(at, from, oldBytes));
-  }
-  const inode = entry.location.objectid;
-  await demandDirectory(at, to);
-  const there = await findName(at, to, newBytes);
-  if (there !== undefined) {
-    // Two names of one inode: nothing happens, as with rename(2).
-    if (there.location.objectid === inode && there.location.type === INODE_ITEM) return;
-    if ((there.type === FT_DIR) !== (entry.type === FT_DIR)) {
-      throw new BtrfsError("kind", "Cannot rename: one is a directory, the other is none", nameWhere(at, to, newBytes));
-    }
-    if (there.type === FT_DIR) await demandRemovable(at, to, newBytes, there);
-    await removeName(at, to, newBytes, there);
-  }
-  const index = await removeInodeRef(at, inode, from, oldBytes);
-  await removeEntry(at, from, oldBytes, index);
-  const next = await addEntry(at, to, newBytes, entry);
-  await addInodeRef(at, inode, to, newBytes, next);
-  await editInode(at, inode, (item) => setTime(item.ctime, at.now));
+  await renameNow(at, from, name, to, newName);
 }
 
-async function demandDirectory(at: Place, inode: bigint): Promise<void> {
-  const { mode } = await readInode(at, inode);
-  if ((mode & S_IFMT) !== S_IFDIR) {
-    throw new BtrfsError("kind", "Cannot make name: its parent is no directory", { where: { tree: at.tree, inode } });
+/** As `rename`, without waiting where nothing has to be waited for. */
+export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newName: Name): MaybePromise<void> {
+  const oldBytes = toBytes(name);
+  const newBytes = toBytes(newName);
+  const oldParent = numberOf(from);
+  const newParent = numberOf(to);
+  const inTheWay = at.tx.now(() => {
+    demandWritableNow(at);
+    const found = getNameNow(at, oldParent, oldBytes);
+    const entry = entryAt(found);
+    if (entry.location.type !== INODE_ITEM) {
+      throw new BtrfsError("unsupported", "Cannot rename: it is a subvolume", nameWhere(at, from, oldBytes));
+    }
+    demandDirectoryNow(at, newParent);
+    const there = entryNow(at, newParent, newBytes);
+    if (there !== undefined) return { entry, there };
+    const inode = numberOf(entry.location.objectid);
+    const item = inodeItem(at, inode);
+    const ref = refNow(at, inode, oldParent, oldBytes);
+    const index = oldEntryNow(at, oldParent, ref.index);
+    inodeItem(at, oldParent);
+    const added = newEntryNow(at, newParent, newBytes);
+    refPlaceNow(at, inode, newParent, newBytes);
+    cutNow(at, inode, ref);
+    removeEntryNow(at, oldParent, oldBytes, found, index);
+    addEntryNow(at, added, entry);
+    addRefNow(at, inode, refPlaceNow(at, inode, newParent, newBytes), newParent, newBytes, added.index);
+    setTime(changeInode(at, item).ctime, at.now);
+    return undefined;
+  });
+  const removed = (blocked: typeof inTheWay & object): Promise<void> =>
+    makeWay(at, to, newBytes, blocked as { entry: NamedEntry; there: NamedEntry }).then((isSame) =>
+      isSame ? undefined : renameNow(at, from, name, to, newName),
+    );
+  if (inTheWay instanceof Promise) {
+    return inTheWay.then((blocked) => (blocked === undefined ? undefined : removed(blocked)));
   }
+  return inTheWay === undefined ? undefined : removed(inTheWay);
+}
+
+/** Removes what has the new name of an entry. @returns Whether it is the same inode: nothing happens then, as with rename(2). */
+async function makeWay(
+  at: Place,
+  directory: bigint,
+  name: Uint8Array,
+  { entry, there }: { readonly entry: NamedEntry; readonly there: NamedEntry },
+): Promise<boolean> {
+  if (there.location.objectid === entry.location.objectid && there.location.type === INODE_ITEM) return true;
+  if ((there.type === FT_DIR) !== (entry.type === FT_DIR)) {
+    const sentence = "Cannot rename: one is a directory, the other is none";
+    throw new BtrfsError("kind", sentence, nameWhere(at, directory, name));
+  }
+  if (there.type === FT_DIR) await demandRemovable(at, directory, name, there);
+  await removeName(at, numberOf(directory), name);
+  return false;
+}
+
+function demandDirectoryNow(at: Place, inode: number): void {
+  const { mode } = inodeView(at, inodeItem(at, inode));
+  if ((mode & S_IFMT) === S_IFDIR) return;
+  const where = { where: { tree: at.tree, inode: BigInt(inode) } };
+  throw new BtrfsError("kind", "Cannot make name: its parent is no directory", where);
 }

@@ -1,11 +1,12 @@
-import { asStruct, newStruct } from "../bytes/struct.ts";
+import { asStruct } from "../bytes/struct.ts";
+import { writeSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
 import { InodeItem } from "../format/inode.ts";
-import { itemsOf, type Key, keyOf } from "../format/key.ts";
+import { type Key, keyOf } from "../format/key.ts";
 import { INODE_ITEM } from "../format/key-type.ts";
-import { bytesOf } from "../transaction/chunk-items.ts";
+import type { DelayedItem } from "../transaction/delayed-items.ts";
 import { setTime } from "../transaction/new-items.ts";
-import { demandWritable, nextInode, type Place } from "./place.ts";
+import { demandWritableNow, nextInode, numberOf, type Place } from "./place.ts";
 
 export type InodeView = InstanceType<typeof InodeItem>;
 
@@ -26,65 +27,101 @@ export function inodeKey(inode: bigint): Key {
   return keyOf(inode, INODE_ITEM, 0n);
 }
 
+/** The item of an inode, where it waits. @throws {BtrfsError} `missing`; {Wait}. */
+export function inodeItem({ tx, tree }: Place, inode: number): DelayedItem {
+  const item = tx.items(tree).find(inode, INODE_ITEM, 0);
+  if (item !== undefined) return item;
+  throw new BtrfsError("missing", "Cannot find inode: there is none of this number", {
+    where: { tree, inode: BigInt(inode) },
+  });
+}
+
+/** The fields of an item that `inodeItem` gave. */
+export function inodeView({ tree }: Place, item: DelayedItem): InodeView {
+  return asStruct(InodeItem, item.view, { tree });
+}
+
 /** An inode item, in bytes of its own. @throws {BtrfsError} `missing`. */
-export async function readInode({ tx, tree }: Place, inode: bigint): Promise<InodeView> {
-  const data = await tx.get(tree, inodeKey(inode));
-  if (data === undefined) {
-    throw new BtrfsError("missing", "Cannot find inode: there is none of this number", { where: { tree, inode } });
-  }
-  return asStruct(InodeItem, data.slice(), { tree, inode });
+export async function readInode(at: Place, inode: bigint): Promise<InodeView> {
+  const number = numberOf(inode);
+  return at.tx.now(() => asStruct(InodeItem, inodeItem(at, number).data!.slice(), { tree: at.tree, inode }));
+}
+
+/** As `readInode`, where it lies: it changes with the next step. */
+export function lookAtInode(at: Place, inode: bigint): InodeView | Promise<InodeView> {
+  const number = numberOf(inode);
+  return at.tx.now(() => inodeView(at, inodeItem(at, number)));
+}
+
+/** The fields of an inode that is about to be changed, with a note of in which transaction. */
+export function changeInode(at: Place, item: DelayedItem): InodeView {
+  const { tx, tree, now } = at;
+  tx.items(tree).mark(item);
+  tx.noteChange(tree, now);
+  const inode = inodeView(at, item);
+  writeSafe(inode.view, InodeItem.offsets.transid, tx.generation);
+  const { view } = inode;
+  const low = view.getUint32(InodeItem.offsets.sequence, true) + 1;
+  if (low <= 0xffff_ffff) view.setUint32(InodeItem.offsets.sequence, low, true);
+  else inode.sequence++;
+  return inode;
 }
 
 /** Changes an inode item, and notes in which transaction. */
 export async function editInode(at: Place, inode: bigint, change: (item: InodeView) => void): Promise<void> {
-  const { tx, tree, now } = at;
-  await tx.edit(tree, inodeKey(inode), (view) => {
-    const item = asStruct(InodeItem, view);
-    item.transid = BigInt(tx.generation);
-    item.sequence++;
-    change(item);
-  });
-  await tx.noteChange(tree, now);
+  const number = numberOf(inode);
+  await at.tx.now(() => change(changeInode(at, inodeItem(at, number))));
 }
 
 /**
- * A new inode without a name.
+ * A new inode, with so many names to come.
  *
  * @param type `S_IF*`.
+ * @param inode Number from `nextInode`.
  */
-export async function insertInode(
-  at: Place,
+export function insertInode(
+  { tx, tree, now }: Place,
+  inode: number,
   type: number,
   attributes: InodeAttributes = {},
   rdev = 0n,
-): Promise<bigint> {
-  const { tx, tree, now } = at;
-  const inode = await nextInode(at);
-  const item = newStruct(InodeItem);
-  item.generation = BigInt(tx.generation);
-  item.transid = BigInt(tx.generation);
+): void {
+  const items = tx.items(tree);
+  items.begin(inode);
+  const { view } = items.insert(inode, INODE_ITEM, 0, InodeItem.byteLength);
+  const item = new InodeItem(view);
+  writeSafe(view, InodeItem.offsets.generation, tx.generation);
+  writeSafe(view, InodeItem.offsets.transid, tx.generation);
   item.mode = type | ((attributes.mode ?? 0o644) & 0o7777);
+  item.nlink = 1;
   item.uid = attributes.uid ?? 0;
   item.gid = attributes.gid ?? 0;
-  item.rdev = rdev;
-  item.flags = attributes.flags ?? 0n;
+  if (rdev !== 0n) item.rdev = rdev;
+  if (attributes.flags !== undefined) item.flags = attributes.flags;
   setTime(item.atime, attributes.atime ?? now);
   setTime(item.mtime, attributes.mtime ?? now);
   setTime(item.ctime, attributes.ctime ?? now);
   setTime(item.otime, attributes.otime ?? now);
-  await tx.insert(tree, inodeKey(inode), bytesOf(item));
-  await tx.noteChange(tree, now);
-  return inode;
+  tx.noteChange(tree, now);
 }
+
+export { nextInode };
 
 /** Changes of an inode's attributes; what is not named stays. Times are nanoseconds since 1970. */
 export interface AttributeChanges extends InodeAttributes {}
 
 /** Permissions, owner, flags and times, any of them; ctime becomes `now` unless it is given. */
 export async function setAttributes(at: Place, inode: bigint, changes: AttributeChanges): Promise<void> {
-  await demandWritable(at);
-  at.tx.adds = true;
-  await editInode(at, inode, (item) => {
+  await setAttributesNow(at, inode, changes);
+}
+
+/** As `setAttributes`, without waiting where nothing has to be waited for. */
+export function setAttributesNow(at: Place, inode: bigint, changes: AttributeChanges): void | Promise<void> {
+  const number = numberOf(inode);
+  return at.tx.now(() => {
+    demandWritableNow(at);
+    at.tx.adds = true;
+    const item = changeInode(at, inodeItem(at, number));
     if (changes.mode !== undefined) item.mode = (item.mode & ~0o7777) | (changes.mode & 0o7777);
     if (changes.uid !== undefined) item.uid = changes.uid;
     if (changes.gid !== undefined) item.gid = changes.gid;
@@ -98,6 +135,6 @@ export async function setAttributes(at: Place, inode: bigint, changes: Attribute
 
 /** Removes every item of an inode. What its extents refer to has been dropped before. */
 export async function removeInodeItems({ tx, tree, now }: Place, inode: bigint): Promise<void> {
-  await tx.removeRange(tree, itemsOf(inode));
-  await tx.noteChange(tree, now);
+  await tx.removeObject(tree, inode);
+  tx.noteChange(tree, now);
 }

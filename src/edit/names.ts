@@ -1,17 +1,19 @@
-import { concatBytes, equalBytes, viewOf } from "../bytes/bytes.ts";
+import { concatBytes, toBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
+import { readSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
-import { type DirEntry, decodeDirEntries, NAME_LEN } from "../format/dir-item.ts";
-import { decodeInodeExtrefs, decodeInodeRefs, InodeExtref } from "../format/inode-ref.ts";
-import { type Key, keyOf } from "../format/key.ts";
-import { DIR_INDEX, DIR_ITEM, INODE_EXTREF, INODE_REF } from "../format/key-type.ts";
+import { DirItem, dirEntryEnd, NAME_LEN } from "../format/dir-item.ts";
+import { decodeKey, type Key } from "../format/key.ts";
+import { DIR_INDEX, DIR_ITEM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
-import { INCOMPAT_EXTENDED_IREF } from "../format/superblock.ts";
+import type { DelayedItem } from "../transaction/delayed-items.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
-import { encodeDirEntry, encodeInodeRef, setTime } from "../transaction/new-items.ts";
-import { extrefHash, nameHash } from "../tree/hash.ts";
-import { editInode } from "./inode.ts";
-import { nextIndex, type Place } from "./place.ts";
+import { fillDirEntry, setTime } from "../transaction/new-items.ts";
+import { nameHash } from "../tree/hash.ts";
+import { changeInode, inodeItem } from "./inode.ts";
+import { nextIndex, numberOf, type Place } from "./place.ts";
+
+// Steps that end in "Now" don't wait: they may throw `Wait`, and do so before they change anything.
 
 /** One name in a directory. */
 export interface NamedEntry {
@@ -21,152 +23,154 @@ export interface NamedEntry {
   readonly type: number;
 }
 
-/** The entry of a name, if there is one. */
-export async function findName(
-  { tx, tree }: Place,
-  directory: bigint,
-  name: Uint8Array,
-): Promise<NamedEntry | undefined> {
-  const data = await tx.get(tree, keyOf(directory, DIR_ITEM, BigInt(nameHash(name))));
-  const found = data === undefined ? undefined : decodeDirEntries(data).find((entry) => equalBytes(entry.name, name));
-  return found === undefined ? undefined : { location: found.location, type: found.type };
+/** A record of an item: bytes `start` to `end`, exclusive. */
+export interface Located {
+  readonly item: DelayedItem;
+  readonly start: number;
+  readonly end: number;
 }
 
-/** @throws {BtrfsError} `missing`. */
-export async function getName(at: Place, directory: bigint, name: Uint8Array): Promise<NamedEntry> {
-  const found = await findName(at, directory, name);
+/** The entry of a name, if there is one. */
+export async function findName(at: Place, directory: bigint, name: Uint8Array): Promise<NamedEntry | undefined> {
+  const number = numberOf(directory);
+  return at.tx.now(() => entryNow(at, number, name));
+}
+
+/** As `findName`, without waiting. @throws {Wait} */
+export function entryNow(at: Place, directory: number, name: Uint8Array): NamedEntry | undefined {
+  const found = locateNow(at, directory, name);
+  return found === undefined ? undefined : entryAt(found);
+}
+
+/** Where the DIR_ITEM has a name. @throws {Wait} */
+export function locateNow({ tx, tree }: Place, directory: number, name: Uint8Array): Located | undefined {
+  const item = tx.items(tree).find(directory, DIR_ITEM, nameHash(name));
+  if (item === undefined) return undefined;
+  const { view } = item;
+  const data = item.data!;
+  for (let start = 0; start < data.byteLength; ) {
+    const end = dirEntryEnd(view, start);
+    const length = view.getUint16(start + DirItem.offsets.nameLen, true);
+    if (isAt(data, start + DirItem.byteLength, length, name)) return { item, start, end };
+    start = end;
+  }
+  return undefined;
+}
+
+export function entryAt({ item, start }: Located): NamedEntry {
+  return { location: decodeKey(item.view, start), type: item.view.getUint8(start + DirItem.offsets.type) };
+}
+
+/** Whether `length` bytes from `start` on are `name`. */
+export function isAt(data: Uint8Array, start: number, length: number, name: Uint8Array): boolean {
+  if (length !== name.byteLength || start + length > data.byteLength) return false;
+  for (let at = 0; at < length; at++) if (data[start + at] !== name[at]) return false;
+  return true;
+}
+
+/** @throws {BtrfsError} `missing`; {Wait}. */
+export function getNameNow(at: Place, directory: number, name: Uint8Array): Located {
+  const found = locateNow(at, directory, name);
   if (found !== undefined) return found;
   throw new BtrfsError("missing", "Cannot find name: the directory does not have it", nameWhere(at, directory, name));
 }
 
+/** A name that a directory is about to get. */
+export interface NewEntry {
+  readonly directory: number;
+  readonly name: Uint8Array;
+  readonly index: number;
+}
+
 /**
- * Puts a name into a directory. What it leads to has to say so too: `addInodeRef`, or the root references.
+ * Looks at all that `addEntryNow` needs.
  *
- * @returns The index of the entry.
- * @throws {BtrfsError} `exists`; `path` for what can't be a name.
+ * @throws {BtrfsError} `exists`; `path` for what can't be a name; `limit`; {Wait}.
  */
-export async function addEntry(
-  at: Place,
-  directory: bigint,
-  name: Uint8Array,
-  { location, type }: NamedEntry,
-): Promise<bigint> {
-  const { tx, tree } = at;
+export function newEntryNow(at: Place, directory: number, name: Uint8Array): NewEntry {
   checkName(at, directory, name);
-  tx.adds = true;
-  const key = keyOf(directory, DIR_ITEM, BigInt(nameHash(name)));
-  const entry = encodeDirEntry(location, BigInt(tx.generation), type, name);
-  const there = await tx.get(tree, key);
-  if (there === undefined) {
-    await tx.insert(tree, key, entry);
-  } else {
-    if (decodeDirEntries(there).some((other) => equalBytes(other.name, name))) {
-      throw new BtrfsError("exists", "Cannot make name: the directory has it already", nameWhere(at, directory, name));
-    }
-    const both = concatBytes([there, entry]);
-    if (both.byteLength > maxItemBytes(at)) {
+  inodeItem(at, directory);
+  const items = at.tx.items(at.tree);
+  const there = items.find(directory, DIR_ITEM, nameHash(name));
+  if (there !== undefined) {
+    demandAbsentNow(at, directory, name);
+    if (there.data!.byteLength + DirItem.byteLength + name.byteLength > maxItemBytes(at)) {
       throw new BtrfsError("limit", "Cannot make name: too many others have its hash", nameWhere(at, directory, name));
     }
-    await tx.replace(tree, key, both);
   }
-  const index = await nextIndex(at, directory);
-  await tx.insert(tree, keyOf(directory, DIR_INDEX, index), entry);
-  await changeDirectory(at, directory, 2 * name.byteLength);
-  return index;
+  const index = nextIndex(at, directory);
+  items.find(directory, DIR_INDEX, index);
+  return { directory, name, index };
 }
 
-/** Takes a name out of a directory. @param index As `removeInodeRef`, or the root reference, said. */
-export async function removeEntry(at: Place, directory: bigint, name: Uint8Array, index: bigint): Promise<void> {
+/** Puts a name into a directory. What it leads to has to say so too: `addRefNow`, or the root references. */
+export function addEntryNow(at: Place, { directory, name, index }: NewEntry, { location, type }: NamedEntry): void {
   const { tx, tree } = at;
-  const key = keyOf(directory, DIR_ITEM, BigInt(nameHash(name)));
-  const data = (await tx.get(tree, key)) ?? new Uint8Array(0);
-  const rest = decodeDirEntries(data.slice()).filter((entry) => !equalBytes(entry.name, name));
-  await replaceOrRemove(at, key, concatBytes(rest.map(encodeEntry)));
-  await tx.remove(tree, keyOf(directory, DIR_INDEX, index));
-  await changeDirectory(at, directory, -2 * name.byteLength);
+  tx.adds = true;
+  const items = tx.items(tree);
+  const size = DirItem.byteLength + name.byteLength;
+  const transid = BigInt(tx.generation);
+  const entry = items.insert(directory, DIR_INDEX, index, size);
+  fillDirEntry(entry.data!, entry.view, 0, location, transid, type, name);
+  const hash = nameHash(name);
+  const there = items.find(directory, DIR_ITEM, hash);
+  if (there === undefined) items.insert(directory, DIR_ITEM, hash, size).data!.set(entry.data!);
+  else items.replace(directory, there, concatBytes([there.data!, entry.data!]));
+  changeDirectory(at, directory, 2 * name.byteLength);
 }
 
-function encodeEntry({ location, transid, type, name, data }: DirEntry): Uint8Array {
-  return encodeDirEntry(location, transid, type, name, data);
+/** Looks at all that `removeEntryNow` needs. @param index As the inode, or the root reference, said. @throws {Wait} */
+export function oldEntryNow({ tx, tree }: Place, directory: number, index: number): DelayedItem {
+  return tx.items(tree).get(directory, DIR_INDEX, index);
 }
 
-async function changeDirectory(at: Place, directory: bigint, bytes: number): Promise<void> {
-  await editInode(at, directory, (item) => {
-    item.size = BigInt.asUintN(64, item.size + BigInt(bytes));
-    setTime(item.mtime, at.now);
-    setTime(item.ctime, at.now);
+/** Takes a name out of a directory. */
+export function removeEntryNow(
+  at: Place,
+  directory: number,
+  name: Uint8Array,
+  found: Located,
+  index: DelayedItem,
+): void {
+  cutNow(at, directory, found);
+  at.tx.items(at.tree).remove(directory, index);
+  changeDirectory(at, directory, -2 * name.byteLength);
+}
+
+/** Takes a record out of its item, and with the last one the item away. */
+export function cutNow({ tx, tree }: Place, objectid: number, { item, start, end }: Located): void {
+  const data = item.data!;
+  const items = tx.items(tree);
+  if (end - start === data.byteLength) items.remove(objectid, item);
+  else items.replace(objectid, item, concatBytes([data.subarray(0, start), data.subarray(end)]));
+}
+
+/** Puts a name into a directory. @returns The index of the entry. @throws {BtrfsError} as `newEntryNow`. */
+export async function addEntry(at: Place, directory: bigint, name: Uint8Array, entry: NamedEntry): Promise<bigint> {
+  const number = numberOf(directory);
+  return at.tx.now(() => {
+    const made = newEntryNow(at, number, name);
+    addEntryNow(at, made, entry);
+    return BigInt(made.index);
   });
 }
 
-/** Notes in an inode that a directory has a name for it. */
-export async function addInodeRef(
-  at: Place,
-  inode: bigint,
-  directory: bigint,
-  name: Uint8Array,
-  index: bigint,
-): Promise<void> {
-  const { tx, tree } = at;
-  const key = keyOf(inode, INODE_REF, directory);
-  const ref = encodeInodeRef(index, name);
-  const there = await tx.get(tree, key);
-  if (there === undefined) return tx.insert(tree, key, ref);
-  if (there.byteLength + ref.byteLength <= maxItemBytes(at)) return tx.replace(tree, key, concatBytes([there, ref]));
-  if ((tx.superblock.incompatFlags & INCOMPAT_EXTENDED_IREF) === 0n) {
-    throw new BtrfsError(
-      "limit",
-      "Cannot make name: the inode has too many in the directory",
-      nameWhere(at, directory, name),
-    );
-  }
-  await addExtref(at, inode, directory, name, index);
+/** Takes a name out of a directory. @param index As the root reference said. @throws {BtrfsError} `missing`. */
+export async function removeEntry(at: Place, directory: bigint, name: Uint8Array, index: bigint): Promise<void> {
+  const number = numberOf(directory);
+  await at.tx.now(() => {
+    const found = getNameNow(at, number, name);
+    const item = oldEntryNow(at, number, Number(index));
+    inodeItem(at, number);
+    removeEntryNow(at, number, name, found, item);
+  });
 }
 
-async function addExtref(at: Place, inode: bigint, directory: bigint, name: Uint8Array, index: bigint): Promise<void> {
-  const key = keyOf(inode, INODE_EXTREF, BigInt(extrefHash(directory, name)));
-  const ref = encodeExtref(directory, index, name);
-  const there = await at.tx.get(at.tree, key);
-  if (there === undefined) await at.tx.insert(at.tree, key, ref);
-  else await at.tx.replace(at.tree, key, concatBytes([there, ref]));
-}
-
-/** Takes the note of a name out of an inode. @returns The index of its entry. @throws {BtrfsError} `missing`. */
-export async function removeInodeRef(at: Place, inode: bigint, directory: bigint, name: Uint8Array): Promise<bigint> {
-  const { tx, tree } = at;
-  const key = keyOf(inode, INODE_REF, directory);
-  const data = (await tx.get(tree, key))?.slice();
-  const refs = data === undefined ? [] : decodeInodeRefs(data, directory);
-  const found = refs.find((ref) => equalBytes(ref.name, name));
-  if (found !== undefined) {
-    const rest = refs.filter((ref) => ref !== found);
-    await replaceOrRemove(at, key, concatBytes(rest.map((ref) => encodeInodeRef(ref.index, ref.name))));
-    return found.index;
-  }
-  const extended = keyOf(inode, INODE_EXTREF, BigInt(extrefHash(directory, name)));
-  const more = (await tx.get(tree, extended))?.slice();
-  const names = more === undefined ? [] : decodeInodeExtrefs(more);
-  const own = names.find((ref) => ref.parent === directory && equalBytes(ref.name, name));
-  if (own === undefined) {
-    throw new BtrfsError("missing", "Cannot remove name: the inode does not know it", nameWhere(at, directory, name));
-  }
-  const rest = names.filter((ref) => ref !== own);
-  await replaceOrRemove(at, extended, concatBytes(rest.map((ref) => encodeExtref(ref.parent, ref.index, ref.name))));
-  return own.index;
-}
-
-function encodeExtref(directory: bigint, index: bigint, name: Uint8Array): Uint8Array {
-  const data = new Uint8Array(InodeExtref.byteLength + name.byteLength);
-  const ref = new InodeExtref(viewOf(data));
-  ref.parentObjectid = directory;
-  ref.index = index;
-  ref.nameLen = name.byteLength;
-  data.set(name, InodeExtref.byteLength);
-  return data;
-}
-
-export async function replaceOrRemove({ tx, tree }: Place, key: Key, data: Uint8Array): Promise<void> {
-  if (data.byteLength === 0) await tx.remove(tree, key);
-  else await tx.replace(tree, key, data);
+function changeDirectory(at: Place, directory: number, bytes: number): void {
+  const item = changeInode(at, inodeItem(at, directory));
+  item.size = BigInt.asUintN(64, item.size + BigInt(bytes));
+  setTime(item.mtime, at.now);
+  setTime(item.ctime, at.now);
 }
 
 /** Most bytes that an item can have: it fills a leaf. */
@@ -174,7 +178,7 @@ export function maxItemBytes({ tx }: Place): number {
   return leafCapacity(tx.volume.nodeSize) - ITEM_HEADER_BYTES;
 }
 
-function checkName(at: Place, directory: bigint, name: Uint8Array): void {
+function checkName(at: Place, directory: number, name: Uint8Array): void {
   const isDots = name.byteLength <= 2 && name.every((byte) => byte === 0x2e);
   if (name.byteLength === 0 || name.byteLength > NAME_LEN || name.includes(0) || name.includes(0x2f) || isDots) {
     throw new BtrfsError(
@@ -187,14 +191,25 @@ function checkName(at: Place, directory: bigint, name: Uint8Array): void {
 
 export function nameWhere(
   { tree }: Place,
-  directory: bigint,
+  directory: bigint | number,
   name: Uint8Array,
 ): { where: { tree: bigint; inode: bigint; path: string } } {
-  return { where: { tree, inode: directory, path: displayName(name) } };
+  return { where: { tree, inode: BigInt(directory), path: displayName(name) } };
 }
 
 /** @throws {BtrfsError} `exists`. */
-export async function demandAbsent(at: Place, directory: bigint, name: Uint8Array): Promise<void> {
-  if ((await findName(at, directory, name)) === undefined) return;
+export async function demandAbsent(at: Place, directory: bigint, name: string | Uint8Array): Promise<void> {
+  const number = numberOf(directory);
+  const bytes = toBytes(name);
+  await at.tx.now(() => demandAbsentNow(at, number, bytes));
+}
+
+function demandAbsentNow(at: Place, directory: number, name: Uint8Array): void {
+  if (locateNow(at, directory, name) === undefined) return;
   throw new BtrfsError("exists", "Cannot make name: the directory has it already", nameWhere(at, directory, name));
+}
+
+/** A u64 of an item as a number. */
+export function safeAt(view: DataView, at: number): number {
+  return readSafe(view, at, "index");
 }

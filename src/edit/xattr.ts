@@ -7,7 +7,7 @@ import { XATTR_ITEM } from "../format/key-type.ts";
 import { encodeDirEntry, setTime } from "../transaction/new-items.ts";
 import { nameHash } from "../tree/hash.ts";
 import { editInode } from "./inode.ts";
-import { maxItemBytes, nameWhere, replaceOrRemove } from "./names.ts";
+import { maxItemBytes, nameWhere } from "./names.ts";
 import { demandWritable, type Place } from "./place.ts";
 
 const NOWHERE = keyOf(0n, 0, 0n);
@@ -56,7 +56,8 @@ export async function removeXattr(at: Place, inode: bigint, name: string | Uint8
   if (before === undefined || data.byteLength === before) {
     throw new BtrfsError("missing", "Cannot remove attribute: there is none of this name", nameWhere(at, inode, bytes));
   }
-  await replaceOrRemove(at, key, data);
+  if (data.byteLength === 0) await at.tx.remove(at.tree, key);
+  else await at.tx.replace(at.tree, key, data);
   await editInode(at, inode, (item) => setTime(item.ctime, at.now));
 }
 

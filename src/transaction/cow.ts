@@ -45,6 +45,7 @@ export class Cow {
     this.#refs.create(logical, node.bytes.byteLength, level);
     this.#changeBlock(node, tree.id, 1);
     tree.bytesDelta += node.bytes.byteLength;
+    if (tree.isShareable) tree.own.add(node);
     return node;
   }
 
@@ -57,7 +58,7 @@ export class Cow {
   /** Whether a block may be changed where it is, as far as that can be told without looking it up. */
   isWritable(tree: OpenTree, node: NodeBlock): boolean {
     if (!this.#nodes.isDirty(node.logical) || node.owner !== tree.id) return false;
-    return !tree.isShareable || node === tree.root || !mayBeShared(tree, node);
+    return !tree.isShareable || node === tree.root || !mayBeShared(tree, node) || tree.own.has(node);
   }
 
   /**
@@ -76,7 +77,10 @@ export class Cow {
     const isOwn = node.owner === tree.id;
     if (refs === 1 && !full) {
       if (!isOwn) throw foreign(tree, node);
-      if (this.#nodes.isDirty(node.logical)) return node;
+      if (this.#nodes.isDirty(node.logical)) {
+        tree.own.add(node);
+        return node;
+      }
     }
     const copy = await this.#duplicate(tree, node);
     if (refs === 1) {
@@ -92,6 +96,7 @@ export class Cow {
       this.changeChildren(copy, 1, tree.id);
     }
     this.drop(tree, node);
+    if (tree.isShareable) tree.own.add(copy);
     return copy;
   }
 

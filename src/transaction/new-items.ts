@@ -8,11 +8,21 @@ import { RootItem } from "../format/root.ts";
 
 const BILLION = 1_000_000_000n;
 
+// A step sets the same time in several places.
+let latest = 0n;
+let latestSeconds = 0n;
+let latestRest = 0;
+
 /** Sets a time from nanoseconds since 1970, which may be before it. */
 export function setTime(target: InstanceType<typeof Timespec>, nanoseconds: bigint): void {
-  const nsec = ((nanoseconds % BILLION) + BILLION) % BILLION;
-  target.sec = (nanoseconds - nsec) / BILLION;
-  target.nsec = Number(nsec);
+  if (nanoseconds !== latest) {
+    const rest = ((nanoseconds % BILLION) + BILLION) % BILLION;
+    latest = nanoseconds;
+    latestSeconds = (nanoseconds - rest) / BILLION;
+    latestRest = Number(rest);
+  }
+  target.sec = latestSeconds;
+  target.nsec = latestRest;
 }
 
 /** An INODE_ITEM of a directory with this mode, all of its times being `now`. */
@@ -45,15 +55,27 @@ export function encodeDirEntry(
   value: Uint8Array = new Uint8Array(0),
 ): Uint8Array {
   const data = new Uint8Array(DirItem.byteLength + name.byteLength + value.byteLength);
-  const entry = new DirItem(viewOf(data));
-  encodeKey(location, entry.view, 0);
-  entry.transid = transid;
-  entry.dataLen = value.byteLength;
-  entry.nameLen = name.byteLength;
-  entry.type = type;
-  data.set(name, DirItem.byteLength);
+  fillDirEntry(data, viewOf(data), 0, location, transid, type, name);
+  new DirItem(viewOf(data)).dataLen = value.byteLength;
   data.set(value, DirItem.byteLength + name.byteLength);
   return data;
+}
+
+/** Writes an entry without value at byte `at` of `data`, which is zero there. */
+export function fillDirEntry(
+  data: Uint8Array,
+  view: DataView,
+  at: number,
+  location: Key,
+  transid: bigint,
+  type: number,
+  name: Uint8Array,
+): void {
+  encodeKey(location, view, at);
+  view.setBigUint64(at + DirItem.offsets.transid, transid, true);
+  view.setUint16(at + DirItem.offsets.nameLen, name.byteLength, true);
+  view.setUint8(at + DirItem.offsets.type, type);
+  data.set(name, at + DirItem.byteLength);
 }
 
 /** Where a new tree begins. */

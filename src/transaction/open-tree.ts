@@ -1,6 +1,7 @@
 import type { Key } from "../format/key.ts";
 import type { NodeBlock } from "../format/node.ts";
 import { isSubvolumeId } from "../format/objectid.ts";
+import type { DelayedItems } from "./delayed-items.ts";
 import type { Path } from "./descent.ts";
 
 /** A tree as a transaction has it so far. */
@@ -19,6 +20,10 @@ export class OpenTree {
   bytesDelta = 0;
   /** When an inode changed, in nanoseconds since 1970; until its root item says so. */
   changedAt: bigint | undefined;
+  /** Items that are not in the tree yet, of a subvolume. */
+  delayed: DelayedItems | undefined;
+  /** Blocks that were looked up since the last snapshot in this transaction: nobody else has them. */
+  readonly own = new Set<NodeBlock>();
   /** The way to where the tree was changed last, for as long as all blocks on it may be changed and stay where they are. */
   finger: Path | undefined;
 

@@ -1,6 +1,6 @@
 import { viewOf } from "../bytes/bytes.ts";
 import { BtrfsError } from "../errors.ts";
-import { type Key, type KeyRange, keyOf, MAX_U64, packKey } from "../format/key.ts";
+import { itemsOf, type Key, type KeyRange, keyOf, MAX_U64, packKey } from "../format/key.ts";
 import { EXTENT_DATA_REF, ROOT_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type NodeBlock, NodeHeader, slotKey } from "../format/node.ts";
 import {
@@ -19,14 +19,20 @@ import { Checksums } from "./checksums.ts";
 import { bytesOf } from "./chunk-items.ts";
 import { Cow } from "./cow.ts";
 import { DataStore } from "./data-store.ts";
+import { DelayedItems } from "./delayed-items.ts";
 import { DelayedRefs } from "./delayed-refs.ts";
 import { dropBlocks } from "./drop-tree.ts";
-import { Editor } from "./editor.ts";
+import { Editor, type MaybePromise } from "./editor.ts";
 import { ExtentTree } from "./extent-tree.ts";
 import { Nodes } from "./nodes.ts";
 import { OpenTree } from "./open-tree.ts";
 import type { Space } from "./space.ts";
 import type { SuperblockStruct } from "./superblock.ts";
+import { Wait } from "./wait.ts";
+
+const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
+/** Items that may wait in memory: some 30,000. */
+const MAX_DELAYED_BYTES = 8 << 20;
 
 /** Stored data that file extents of one inode refer to. */
 export interface DataRef {
@@ -62,6 +68,7 @@ export class Transaction {
   adds = false;
   readonly #trees = new Map<bigint, OpenTree>();
   readonly checksums: Checksums;
+  readonly #log = { changes: 0 };
 
   constructor(volume: Volume, space: Space) {
     this.volume = volume;
@@ -114,11 +121,24 @@ export class Transaction {
 
   /** Bytes of tree blocks that wait in memory for the commit: long jobs commit when they get many. */
   get dirtyBytes(): number {
-    return this.nodes.dirty.size * this.volume.nodeSize + this.checksums.waitingBytes;
+    return this.nodes.dirty.size * this.volume.nodeSize + this.checksums.waitingBytes + this.delayedBytes;
+  }
+
+  /** Bytes of items that wait in memory to be put into their trees. */
+  get delayedBytes(): number {
+    let bytes = 0;
+    for (const { delayed } of this.#trees.values()) if (delayed !== undefined) bytes += delayed.bytes;
+    return bytes;
+  }
+
+  /** Many items wait: they should be put into their trees before more come. */
+  get isFull(): boolean {
+    return this.delayedBytes > MAX_DELAYED_BYTES;
   }
 
   /** Puts into the trees what waits in memory for being put there in one go. */
   async flush(): Promise<void> {
+    for (const { delayed } of this.#trees.values()) if (delayed !== undefined) await delayed.flush();
     await this.checksums.flush();
   }
 
@@ -131,6 +151,11 @@ export class Transaction {
     return this.#trees.get(id) ?? (await this.#open(id));
   }
 
+  /** As `tree`, without waiting where it is open. */
+  openTree(id: bigint): MaybePromise<OpenTree> {
+    return this.#trees.get(id) ?? this.#open(id);
+  }
+
   /** The root item of a tree, in bytes of its own, as the last commit or a step has it. */
   async rootItem(id: bigint): Promise<{ key: Key; item: InstanceType<typeof RootItem> } | undefined> {
     const span = await this.find(ROOT_TREE_OBJECTID, keyOf(id, ROOT_ITEM, MAX_U64), "atOrBefore");
@@ -139,48 +164,126 @@ export class Transaction {
     return { key, item: decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first)) };
   }
 
+  /**
+   * The items of a subvolume, to change without waiting.
+   *
+   * @throws {Wait} while the tree is not open.
+   */
+  items(id: bigint): DelayedItems {
+    const tree = this.#trees.get(id);
+    if (tree === undefined) throw new Wait(this.tree(id));
+    const items = this.#itemsOf(tree);
+    if (items === undefined) throw new TypeError(`Cannot use items of tree ${id}: it is no subvolume`);
+    return items;
+  }
+
+  /**
+   * Runs a step that waits for nothing, at once where all that it looks at is in memory. Where it throws `Wait` it begins
+   * anew later: so it has to look at all it needs before it changes anything.
+   */
+  now<T>(step: () => T): MaybePromise<T> {
+    const before = this.#log.changes;
+    try {
+      return step();
+    } catch (wait) {
+      if (!(wait instanceof Wait)) throw wait;
+      if (this.#log.changes !== before) throw new TypeError("Cannot begin step anew: it has changed something");
+      return wait.until.then(() => this.now(step));
+    }
+  }
+
   /** The item with this key, or the last one at or before it. Look at it before the next change. */
   async find(tree: bigint, key: Key, match: "exact" | "atOrBefore" = "exact"): Promise<LeafSpan | undefined> {
-    return this.editor.find(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key), match);
+    return this.editor.find(await this.#settled(tree), packKey(key), match);
   }
 
   /** The data of an item, to be looked at before the next change. */
   async get(tree: bigint, key: Key): Promise<Uint8Array | undefined> {
-    return this.editor.get(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key));
+    const items = await this.#itemsFor(tree, key);
+    if (items === undefined) return this.editor.get(await this.tree(tree), packKey(key));
+    return (await this.now(() => items.find(Number(key.objectid), key.type, Number(key.offset))))?.data;
   }
 
   /** The items of a range, leaf by leaf; no change may come before its end. */
   async walk(tree: bigint, range?: KeyRange): Promise<LeafWalk> {
-    return this.editor.walk(await this.tree(tree), range);
+    return this.editor.walk(await this.#settled(tree), range);
   }
 
   /** @throws {BtrfsError} `exists`, `space`. */
   async insert(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
-    await this.editor.insert(this.#trees.get(tree) ?? (await this.tree(tree)), packKey(key), data);
+    const items = await this.#itemsFor(tree, key, data.byteLength);
+    if (items === undefined) return this.editor.insert(await this.tree(tree), packKey(key), data);
+    await this.now(() => {
+      items.insert(Number(key.objectid), key.type, Number(key.offset), data.byteLength).data!.set(data);
+    });
   }
 
   /** Changes the bytes of an item where it lies. They are lent until `change` returns. @throws {BtrfsError} `missing`. */
   async edit(tree: bigint, key: Key, change: (data: DataView) => void): Promise<void> {
-    await this.editor.edit(await this.tree(tree), packKey(key), (data) => change(viewOf(data)));
+    const items = await this.#itemsFor(tree, key);
+    if (items === undefined)
+      return this.editor.edit(await this.tree(tree), packKey(key), (data) => change(viewOf(data)));
+    await this.now(() => {
+      const item = items.get(Number(key.objectid), key.type, Number(key.offset));
+      items.mark(item);
+      change(item.view);
+    });
   }
 
   /** Gives an item other data, of any length. @throws {BtrfsError} `missing`. */
   async replace(tree: bigint, key: Key, data: Uint8Array): Promise<void> {
-    await this.editor.replace(await this.tree(tree), packKey(key), data);
+    const items = await this.#itemsFor(tree, key, data.byteLength);
+    if (items === undefined) return this.editor.replace(await this.tree(tree), packKey(key), data);
+    const objectid = Number(key.objectid);
+    await this.now(() => items.replace(objectid, items.get(objectid, key.type, Number(key.offset)), data));
   }
 
   /** Gives an item another key that keeps it between its neighbours. @throws {BtrfsError} `missing`. */
   async rekey(tree: bigint, from: Key, to: Key): Promise<void> {
-    await this.editor.rekey(await this.tree(tree), packKey(from), packKey(to));
+    await this.editor.rekey(await this.#settled(tree), packKey(from), packKey(to));
   }
 
   /** @throws {BtrfsError} `missing`. */
   async remove(tree: bigint, key: Key): Promise<void> {
-    await this.editor.remove(await this.tree(tree), packKey(key));
+    const items = await this.#itemsFor(tree, key);
+    if (items === undefined) return this.editor.remove(await this.tree(tree), packKey(key));
+    const objectid = Number(key.objectid);
+    await this.now(() => items.remove(objectid, items.get(objectid, key.type, Number(key.offset))));
   }
 
   async removeRange(tree: bigint, range: KeyRange): Promise<void> {
-    await this.editor.removeRange(await this.tree(tree), range);
+    await this.editor.removeRange(await this.#settled(tree), range);
+  }
+
+  /** Removes every item of an object of a subvolume. */
+  async removeObject(tree: bigint, objectid: bigint): Promise<void> {
+    const items = this.#itemsOf(await this.tree(tree));
+    if (items?.isWhole(Number(objectid)) === true) items.drop(Number(objectid));
+    else await this.removeRange(tree, itemsOf(objectid));
+  }
+
+  /** A tree in which there is all that it is to have. */
+  async #settled(id: bigint): Promise<OpenTree> {
+    const tree = await this.tree(id);
+    if (tree.delayed?.isEmpty === false) await tree.delayed.flush();
+    return tree;
+  }
+
+  #itemsOf(tree: OpenTree): DelayedItems | undefined {
+    if (tree.delayed === undefined && tree.isShareable) {
+      tree.delayed = new DelayedItems(this.editor, tree, this.volume.nodeSize, this.#log);
+    }
+    return tree.delayed;
+  }
+
+  /** Where an item of this key waits; `undefined` where it goes to the tree at once, in which there is all else then. */
+  async #itemsFor(id: bigint, { objectid, offset }: Key, more = 0): Promise<DelayedItems | undefined> {
+    const tree = this.#trees.get(id) ?? (await this.tree(id));
+    const items = this.#itemsOf(tree);
+    if (items === undefined) return undefined;
+    const fits = objectid <= MAX_SAFE && offset <= MAX_SAFE;
+    if (!fits || items.bytes + more > MAX_DELAYED_BYTES) await items.flush();
+    return fits ? items : undefined;
   }
 
   /** Counts file extents of one inode that refer to stored data: more, or fewer when `delta` is negative. */
@@ -196,9 +299,11 @@ export class Transaction {
     this.refs.change(logical, length, -1, ref, delta);
   }
 
-  /** Notes that an inode of a subvolume changed, for its root item. @param now Nanoseconds since 1970. */
-  async noteChange(tree: bigint, now: bigint): Promise<void> {
-    (await this.tree(tree)).changedAt = now;
+  /** Notes that an inode of a subvolume changed, for its root item. @param now Nanoseconds since 1970. @throws {Wait} */
+  noteChange(id: bigint, now: bigint): void {
+    const tree = this.#trees.get(id);
+    if (tree === undefined) throw new Wait(this.tree(id));
+    tree.changedAt = now;
   }
 
   /** A new, empty tree. Its root item is inserted as it is; where the tree begins is written at the commit. */
@@ -212,9 +317,10 @@ export class Transaction {
 
   /** A new tree with all that `source` has, sharing its blocks. Its root item is inserted as it is. */
   async copyTree(source: bigint, key: Key, item: InstanceType<typeof RootItem>): Promise<void> {
-    const tree = await this.tree(source);
+    const tree = await this.#settled(source);
     // The source gets a root of its own before its blocks below become everybody's.
     tree.finger = undefined;
+    tree.own.clear();
     tree.root = await this.cow.copy(tree, tree.root);
     tree.lastSnapshot = this.generation;
     const root = await this.cow.share(tree, key.objectid);
@@ -226,7 +332,7 @@ export class Transaction {
 
   /** Drops a tree and its root item; what it has to itself is free after the commit. */
   async removeTree(id: bigint): Promise<void> {
-    const tree = await this.tree(id);
+    const tree = await this.#settled(id);
     await dropBlocks(this, tree);
     await this.remove(ROOT_TREE_OBJECTID, tree.itemKey!);
     this.#trees.delete(id);
