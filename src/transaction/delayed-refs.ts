@@ -18,8 +18,14 @@ export interface RefHead {
   created: boolean;
   /** The block's children are counted by its address from now on. */
   setFull: boolean;
-  readonly deltas: Map<string, RefDelta>;
+  /** One for each reference; none of them 0. */
+  readonly deltas: RefDelta[];
+  /** The same by name, where they are many. */
+  byName: Map<string, RefDelta> | undefined;
 }
+
+/** From so many on, they are looked up by name. */
+const NAMED_FROM = 16;
 
 /**
  * Changes of references that the extent tree does not know yet, summed up. To apply one changes the extent tree, and that
@@ -46,12 +52,21 @@ export class DelayedRefs {
 
   /** @param delta References more, or fewer when negative. */
   change(logical: number, length: number, level: number, ref: ExtentRef, delta: number): void {
-    const { deltas } = this.#head(logical, length, level);
-    const name = refName(ref);
-    const known = deltas.get(name);
-    if (known === undefined) deltas.set(name, { ref, delta });
-    else if (known.delta + delta === 0) deltas.delete(name);
-    else known.delta += delta;
+    if (delta === 0) return;
+    const head = this.#head(logical, length, level);
+    const { deltas } = head;
+    const known = findDelta(head, ref);
+    if (known === undefined) {
+      const added = { ref, delta };
+      deltas.push(added);
+      head.byName?.set(refName(ref), added);
+      return;
+    }
+    known.delta += delta;
+    if (known.delta !== 0) return;
+    const last = deltas.pop()!;
+    if (last !== known) deltas[deltas.indexOf(known)] = last;
+    head.byName?.delete(refName(ref));
   }
 
   setFull(logical: number, length: number, level: number): void {
@@ -73,11 +88,31 @@ export class DelayedRefs {
   #head(logical: number, length: number, level: number): RefHead {
     let head = this.#heads.get(logical);
     if (head === undefined) {
-      head = { logical, length, level, created: false, setFull: false, deltas: new Map() };
+      head = { logical, length, level, created: false, setFull: false, deltas: [], byName: undefined };
       this.#heads.set(logical, head);
     }
     return head;
   }
+}
+
+function findDelta(head: RefHead, ref: ExtentRef): RefDelta | undefined {
+  const { deltas } = head;
+  if (deltas.length < NAMED_FROM) {
+    for (const known of deltas) if (isSameRef(known.ref, ref)) return known;
+    return undefined;
+  }
+  head.byName ??= new Map(deltas.map((known) => [refName(known.ref), known]));
+  return head.byName.get(refName(ref));
+}
+
+/** Whether two references are the same, whatever their counts. */
+export function isSameRef(a: ExtentRef, b: ExtentRef): boolean {
+  if (a.type !== b.type) return false;
+  if ("objectid" in a && "objectid" in b) {
+    return a.objectid === b.objectid && a.offset === b.offset && a.root === b.root;
+  }
+  if ("root" in a) return "root" in b && a.root === b.root;
+  return "parent" in b && a.parent === b.parent;
 }
 
 /** The same text for the same reference, whatever its count. */

@@ -32,16 +32,22 @@ export function encodeInlineRefs(refs: readonly ExtentRef[]): Uint8Array {
   const view = viewOf(data);
   let at = 0;
   for (const { ref } of sorted) {
-    view.setUint8(at, ref.type);
-    if (ref.type === EXTENT_DATA_REF) {
-      writeDataRef(view, at + 1, ref);
-    } else {
-      view.setBigUint64(at + 1, "root" in ref ? ref.root : ref.parent, true);
-      if (ref.type === SHARED_DATA_REF) view.setUint32(at + 9, ref.count, true);
-    }
+    writeInlineRef(view, at, ref, refCount(ref));
     at += inlineRefSize(ref.type)!;
   }
   return data;
+}
+
+/** Writes an inline reference at byte `at`, with its type. @param count In place of the reference's own. */
+export function writeInlineRef(view: DataView, at: number, ref: ExtentRef, count: number): void {
+  view.setUint8(at, ref.type);
+  if (ref.type === EXTENT_DATA_REF) {
+    writeDataRef(view, at + 1, ref);
+    view.setUint32(at + 1 + ExtentDataRef.offsets.count, count, true);
+    return;
+  }
+  view.setBigUint64(at + 1, "root" in ref ? ref.root : ref.parent, true);
+  if (ref.type === SHARED_DATA_REF) view.setUint32(at + 9, count, true);
 }
 
 /** The data of an item of its own for a reference. */

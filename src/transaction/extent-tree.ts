@@ -1,4 +1,5 @@
 import { viewOf } from "../bytes/bytes.ts";
+import { writeSafe } from "../bytes/u64.ts";
 import { CorruptError } from "../errors.ts";
 import {
   BLOCK_FLAG_FULL_BACKREF,
@@ -12,13 +13,13 @@ import {
   inlineRefsAt,
   TreeBlockInfo,
 } from "../format/extent-item.ts";
-import { type Key, keyOf, packKey } from "../format/key.ts";
+import { type Key, keyOf, packKey, packNumbers } from "../format/key.ts";
 import { EXTENT_DATA_REF, EXTENT_ITEM, METADATA_ITEM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES, itemBytes, slotKey } from "../format/node.ts";
 import type { Sharing } from "./cow.ts";
-import { type DelayedRefs, type RefHead, refName } from "./delayed-refs.ts";
+import { type DelayedRefs, isSameRef, type RefHead } from "./delayed-refs.ts";
 import type { Editor } from "./editor.ts";
-import { encodeInlineRefs, encodeKeyedRef, refCount, refSequence, withCount } from "./extent-refs.ts";
+import { encodeInlineRefs, encodeKeyedRef, refCount, refSequence, withCount, writeInlineRef } from "./extent-refs.ts";
 import { leafCapacity } from "./leaf.ts";
 import type { OpenTree } from "./open-tree.ts";
 
@@ -48,6 +49,9 @@ interface Record {
   inline: ExtentRef[];
 }
 
+/** An extent item with one inline reference. */
+const MAX_NEW_BYTES = ExtentItem.byteLength + 29;
+
 /** Extents and who refers to them. */
 export class ExtentTree {
   readonly #editor: Editor;
@@ -56,6 +60,8 @@ export class ExtentTree {
   readonly #options: ExtentTreeOptions;
   /** Longest extent item: beyond, references get items of their own. */
   readonly #maxBytes: number;
+  #scratch = new Uint8Array(MAX_NEW_BYTES);
+  #scratchView = viewOf(this.#scratch);
 
   constructor(editor: Editor, tree: () => OpenTree, refs: DelayedRefs, options: ExtentTreeOptions) {
     this.#editor = editor;
@@ -75,7 +81,7 @@ export class ExtentTree {
       refs = Number(item.refs);
       full ||= (item.flags & BLOCK_FLAG_FULL_BACKREF) !== 0n;
     }
-    for (const { delta } of head?.deltas.values() ?? []) refs += delta;
+    for (const { delta } of head?.deltas ?? []) refs += delta;
     return { refs, full };
   }
 
@@ -84,25 +90,54 @@ export class ExtentTree {
     while (this.#refs.size > 0) {
       for (const logical of this.#refs.addresses()) {
         const head = this.#refs.take(logical);
-        if (head !== undefined) await this.#apply(head);
+        if (head === undefined) continue;
+        const done = this.#applyNew(head) ?? this.#apply(head);
+        if (done instanceof Promise) await done;
       }
     }
+  }
+
+  /**
+   * The item of a new extent with one inline reference, as nearly all are.
+   *
+   * @returns `undefined`: nothing is done, it is another case.
+   */
+  #applyNew({ logical, length, level, created, setFull, deltas }: RefHead): Promise<void> | true | undefined {
+    const { generation, skinny } = this.#options;
+    const isData = level < 0;
+    if (!created || deltas.length !== 1 || setFull || (!isData && !skinny)) return undefined;
+    const { ref, delta } = deltas[0]!;
+    const inlineSize = inlineRefSize(ref.type)!;
+    if (delta < 1 || (!isData && delta !== 1)) return undefined;
+    const data = this.#scratch.subarray(0, ExtentItem.byteLength + inlineSize);
+    const view = this.#scratchView;
+    writeSafe(view, ExtentItem.offsets.refs, delta);
+    writeSafe(view, ExtentItem.offsets.generation, generation);
+    writeSafe(view, ExtentItem.offsets.flags, Number(isData ? EXTENT_FLAG_DATA : EXTENT_FLAG_TREE_BLOCK));
+    writeInlineRef(view, ExtentItem.byteLength, ref, delta);
+    const key = isData ? packNumbers(logical, EXTENT_ITEM, length) : packNumbers(logical, METADATA_ITEM, level);
+    const done = this.#editor.insert(this.#tree(), key, data);
+    // Where it waits, the next one must not write over the data.
+    if (done === undefined) return true;
+    this.#scratch = new Uint8Array(MAX_NEW_BYTES);
+    this.#scratchView = viewOf(this.#scratch);
+    return done;
   }
 
   async #apply(head: RefHead): Promise<void> {
     const { logical, length, level } = head;
     if (head.created) {
-      const refs = [...head.deltas.values()].map(({ ref, delta }) => withCount(ref, delta)!);
+      const refs = head.deltas.map(({ ref, delta }) => withCount(ref, delta)!);
       if (refs.length === 0) await this.#freed(head, true);
       else await this.#insert(head, refs);
       return;
     }
-    if (head.deltas.size === 0 && !head.setFull) return;
+    if (head.deltas.length === 0 && !head.setFull) return;
     const record = await this.#load(logical, length, level);
     const isNew = record.item.generation === BigInt(this.#options.generation);
     const inlineBefore = encodedBytes(record.inline);
     if (head.setFull) record.item.flags |= BLOCK_FLAG_FULL_BACKREF;
-    for (const { ref, delta } of head.deltas.values()) await this.#changeRef(record, ref, delta);
+    for (const { ref, delta } of head.deltas) await this.#changeRef(record, ref, delta);
     if (record.item.refs === 0n) {
       await this.#editor.remove(this.#tree(), packKey(record.key));
       await this.#freed(head, isNew);
@@ -139,8 +174,7 @@ export class ExtentTree {
   }
 
   async #changeRef(record: Record, ref: ExtentRef, delta: number): Promise<void> {
-    const name = refName(ref);
-    const found = record.inline.find((candidate) => refName(candidate) === name);
+    const found = record.inline.find((candidate) => isSameRef(candidate, ref));
     const isAllInline = inlineCount(record) === Number(record.item.refs);
     record.item.refs += BigInt(delta);
     if (found !== undefined) {
@@ -177,13 +211,12 @@ export class ExtentTree {
 
   /** The item of a reference, or the key that it would get: the next free one, where hashes collide. */
   async #findKeyed(logical: number, ref: ExtentRef): Promise<{ key: Key; found: ExtentRef | undefined }> {
-    const name = refName(ref);
     for (let offset = refSequence(ref); ; offset = BigInt.asUintN(64, offset + 1n)) {
       const key = keyOf(BigInt(logical), ref.type, offset);
       const data = await this.#editor.get(this.#tree(), packKey(key));
       if (data === undefined) return { key, found: undefined };
       const found = decodeKeyedRefs(viewOf(data), ref.type, offset)[0]!;
-      if (refName(found) === name) return { key, found };
+      if (isSameRef(found, ref)) return { key, found };
       if (ref.type !== EXTENT_DATA_REF)
         throw new CorruptError(`Cannot change reference: another has its key`, { logical });
     }
