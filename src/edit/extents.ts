@@ -3,6 +3,7 @@ import { asStruct, newStruct } from "../bytes/struct.ts";
 import {
   COMPRESS_LZO,
   COMPRESS_ZSTD,
+  decodeExtentData,
   decodeFileExtent,
   FILE_EXTENT_INLINE,
   FILE_EXTENT_PREALLOC,
@@ -87,7 +88,7 @@ export async function insertInline(
 }
 
 /** Says in the superblock that the algorithm is needed; zlib always is. */
-function needCompression({ tx }: Pick<Place, "tx">, compression: number): void {
+export function needCompression({ tx }: Pick<Place, "tx">, compression: number): void {
   if (compression === COMPRESS_LZO) tx.needIncompat(INCOMPAT_COMPRESS_LZO);
   else if (compression === COMPRESS_ZSTD) tx.needIncompat(INCOMPAT_COMPRESS_ZSTD);
 }
@@ -99,6 +100,8 @@ export async function firstExtent(
   start: bigint,
   end: bigint,
 ): Promise<FileExtent | undefined> {
+  const known = knownExtent({ tx, tree }, inode, start, end);
+  if (known !== null) return known;
   const before = await tx.find(tree, extentKey(inode, start), "atOrBefore");
   if (before !== undefined) {
     const key = slotKey(before.leaf, before.first);
@@ -110,6 +113,25 @@ export async function firstExtent(
   const walk = await tx.walk(tree, { first: extentKey(inode, start), last: extentKey(inode, end) });
   const next = await walk.next();
   return next === undefined ? undefined : owned(decodeFileExtent(next.leaf, next.first));
+}
+
+/** As `firstExtent`, of a file that is in memory with all it has; `null` of any other. */
+function knownExtent(
+  { tx, tree }: Pick<Place, "tx" | "tree">,
+  inode: bigint,
+  start: bigint,
+  end: bigint,
+): FileExtent | undefined | null {
+  const items = tx.knownItems(tree);
+  const number = Number(inode);
+  if (items?.isWhole(number) !== true) return null;
+  for (const item of items.itemsOf(number)) {
+    if (item.type !== EXTENT_DATA || item.data === undefined) continue;
+    if (BigInt(item.offset) >= end) return undefined;
+    const extent = decodeExtentData(item.view, 0, item.data.byteLength, BigInt(item.offset), () => ({ tree, inode }));
+    if (extentEnd(extent, tx.volume.sectorSize) > start) return owned(extent);
+  }
+  return undefined;
 }
 
 /** File offset behind an extent; that of inline data is behind its sector. */

@@ -1,7 +1,9 @@
 import { BtrfsError } from "../errors.ts";
 import { FILE_EXTENT_INLINE } from "../format/file-extent.ts";
 import { INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
+import type { MaybePromise } from "../transaction/editor.ts";
 import { setTime } from "../transaction/new-items.ts";
+import { appendData } from "./append.ts";
 import { dropExtents, extentEnd, firstExtent, insertHole } from "./extents.ts";
 import { editInode, type InodeView, readInode } from "./inode.ts";
 import { ceil, floor, larger } from "./offsets.ts";
@@ -40,6 +42,20 @@ export async function changeFile(at: Place, inode: bigint): Promise<InodeView> {
   return readFile(at, inode);
 }
 
+/** As `writeFile`, without waiting where nothing has to be waited for. The data is copied before this returns, or settles. */
+export function writeFileNow(
+  at: Place,
+  inode: bigint,
+  offset: bigint,
+  data: Uint8Array,
+  options: WriteOptions = {},
+): MaybePromise<void> {
+  const done = at.tx.now(() => appendData(at, inode, offset, data, options));
+  if (done === true) return;
+  if (done === false) return overwrite(at, inode, offset, data, options);
+  return done.then((isDone) => (isDone ? undefined : overwrite(at, inode, offset, data, options)));
+}
+
 /** Writes `data` at `offset` of a file. What is in between the old end and there becomes a hole. */
 export async function writeFile(
   at: Place,
@@ -47,6 +63,16 @@ export async function writeFile(
   offset: bigint,
   data: Uint8Array,
   options: WriteOptions = {},
+): Promise<void> {
+  await writeFileNow(at, inode, offset, data, options);
+}
+
+async function overwrite(
+  at: Place,
+  inode: bigint,
+  offset: bigint,
+  data: Uint8Array,
+  options: WriteOptions,
 ): Promise<void> {
   const item = await changeFile(at, inode);
   if (data.byteLength === 0) return;

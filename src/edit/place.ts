@@ -73,6 +73,12 @@ export async function demandWritable(at: Omit<Place, "now">): Promise<void> {
   known.isWritable = true;
 }
 
+/** Whether `demandWritable` has been asked before, and had no objection. */
+export function isKnownWritable({ tx, tree }: Omit<Place, "now">): boolean {
+  const open = tx.openTree(tree);
+  return !(open instanceof Promise) && knownOf(open).isWritable;
+}
+
 /** As `demandWritable`, for steps that don't wait. @throws {Wait} */
 export function demandWritableNow(at: Omit<Place, "now">): void {
   if (!knownNow(at).isWritable) throw new Wait(demandWritable(at));

@@ -17,10 +17,10 @@ export interface WriteOptions {
 }
 
 /** Input of one compressed extent. */
-const PIECE_BYTES = 131_072;
+export const PIECE_BYTES = 131_072;
 /** An uncompressed extent is at most so long. */
 const MAX_EXTENT_BYTES = 128 << 20;
-const MAX_INLINE = 2048;
+export const MAX_INLINE = 2048;
 /** Behind the last byte that a file can have. */
 export const BEHIND_ALL = 1n << 63n;
 

@@ -1,8 +1,9 @@
+import { appendExtent, appendInline, isEmptyFile, openEnd } from "../edit/append.ts";
 import { dropExtents, insertExtent, insertInline } from "../edit/extents.ts";
 import { noteWrite, prepareWrite } from "../edit/file.ts";
-import { type InodeView, readInode } from "../edit/inode.ts";
+import { type InodeView, inodeView, readInode } from "../edit/inode.ts";
 import { ceil, larger } from "../edit/offsets.ts";
-import type { Place } from "../edit/place.ts";
+import { isKnownWritable, type Place } from "../edit/place.ts";
 import { maxInlineBytes } from "../edit/sectors.ts";
 import { BtrfsError, EncodedIoError } from "../errors.ts";
 import {
@@ -17,6 +18,8 @@ import {
 import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD } from "../format/file-extent.ts";
 import { INODE_APPEND, INODE_IMMUTABLE, INODE_NODATASUM, INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { ROOT_SUBVOL_RDONLY } from "../format/root.ts";
+import type { StoredData } from "../transaction/data-store.ts";
+import type { MaybePromise } from "../transaction/editor.ts";
 
 /** Stored bytes that may lie in the tree, as the mount option `max_inline` has it by default. */
 const MAX_INLINE = 2048;
@@ -34,24 +37,73 @@ export function encodedWriter(at: Place, inode: bigint): EncodedWriter {
 
 /** As `EncodedWriter.writeEncoded`, for one file. @throws {EncodedIoError} */
 export async function writeEncoded(at: Place, inode: bigint, io: EncodedIo, data: Uint8Array): Promise<number> {
+  return writeEncodedNow(at, inode, io, data);
+}
+
+/** As `writeEncoded`, without waiting where nothing has to be waited for. The data is copied before this returns, or settles. */
+export function writeEncodedNow(at: Place, inode: bigint, io: EncodedIo, data: Uint8Array): MaybePromise<number> {
+  if (!checkRequest(io, data, failure(at, inode))) return 0;
+  if (!isKnownWritable(at)) return writeLater(at, inode, io, data);
+  const done = append(at, inode, io, data);
+  if (done === undefined) return writeLater(at, inode, io, data);
+  return done instanceof Promise ? asErrno(at, inode, io, done) : done;
+}
+
+async function writeLater(at: Place, inode: bigint, io: EncodedIo, data: Uint8Array): Promise<number> {
   const fail = failure(at, inode);
-  if (!checkRequest(io, data, fail)) return 0;
   const item = await readInode(at, inode);
   await checkSubvolume(at, fail);
   checkFile(item, io, fail);
   checkExtent(at, item, io, data, fail);
+  return asErrno(
+    at,
+    inode,
+    io,
+    store(at, inode, item, io, data).then(() => data.byteLength),
+  );
+}
+
+async function asErrno<T>(at: Place, inode: bigint, io: EncodedIo, done: Promise<T>): Promise<T> {
   try {
-    await store(at, inode, item, io, data);
+    return await done;
   } catch (error) {
-    if (error instanceof BtrfsError && error.code === "space") {
-      throw new EncodedIoError("ENOSPC", error.sentence, {
-        where: { tree: at.tree, inode, fileOffset: io.offset },
-        cause: error,
-      });
-    }
-    throw error;
+    if (!(error instanceof BtrfsError) || error.code !== "space") throw error;
+    throw new EncodedIoError("ENOSPC", error.sentence, {
+      where: { tree: at.tree, inode, fileOffset: io.offset },
+      cause: error,
+    });
   }
-  return data.byteLength;
+}
+
+/** Puts it behind all that the file has; `undefined` where one has to look for what is there. */
+function append(at: Place, inode: bigint, io: EncodedIo, data: Uint8Array): MaybePromise<number> | undefined {
+  const { sectorSize } = at.tx.volume;
+  const end = openEnd(at, inode, io.offset);
+  if (end === undefined) return undefined;
+  const fail = failure(at, inode);
+  const item = inodeView(at, end.item);
+  checkFile(item, io, fail);
+  checkExtent(at, item, io, data, fail);
+  const compression = onDisk(io.compression);
+  if (isInline(at, item, io, data)) {
+    if (!isEmptyFile(at, end)) return undefined;
+    appendInline(at, end, data, Number(io.length), compression);
+    return data.byteLength;
+  }
+  const whole = (length: bigint): number => Math.ceil(Number(length) / sectorSize) * sectorSize;
+  const put = (stored: StoredData): number => {
+    appendExtent(at, end, stored, {
+      at: Number(io.offset),
+      ramBytes: whole(io.unencodedLength),
+      offset: Number(io.unencodedOffset),
+      numBytes: whole(io.length),
+      compression,
+      end: Number(io.offset + io.length),
+    });
+    return data.byteLength;
+  };
+  const stored = at.tx.data.write(data);
+  return stored instanceof Promise ? stored.then(put) : put(stored);
 }
 
 type Fail = (errno: string, why: string) => never;

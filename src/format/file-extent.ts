@@ -1,6 +1,6 @@
 import { struct, u8, u16, u64 } from "../bytes/struct.ts";
 import { readSafe } from "../bytes/u64.ts";
-import { CorruptError } from "../errors.ts";
+import { CorruptError, type Where } from "../errors.ts";
 import { itemSize, itemStart, itemWhere, keyAt, type Leaf } from "./node.ts";
 
 /** `struct btrfs_file_extent_item`. An inline extent stops before `diskBytenr`; its data follows. */
@@ -89,25 +89,39 @@ export type FileExtent = InlineExtent | StoredExtent;
  * @throws {CorruptError} when it is of an unknown type, or of another size than its type has.
  */
 export function decodeFileExtent(leaf: Leaf, slot: number): FileExtent {
-  const start = itemStart(leaf, slot);
-  const size = itemSize(leaf, slot);
-  if (size < INLINE_DATA_AT) throw wrongSize(leaf, slot, size, `at least ${INLINE_DATA_AT}`);
-  const { view } = leaf;
+  const fileOffset = leaf.view.getBigUint64(keyAt(leaf, slot) + 9, true);
+  return decodeExtentData(leaf.view, itemStart(leaf, slot), itemSize(leaf, slot), fileOffset, () =>
+    itemWhere(leaf, slot),
+  );
+}
+
+/**
+ * The data of an EXTENT_DATA item: `size` bytes of `view` from byte `start` on.
+ *
+ * @throws {CorruptError} as `decodeFileExtent`.
+ */
+export function decodeExtentData(
+  view: DataView,
+  start: number,
+  size: number,
+  fileOffset: bigint,
+  where: () => Where,
+): FileExtent {
+  if (size < INLINE_DATA_AT) throw wrongSize(size, `at least ${INLINE_DATA_AT}`, where());
   const type = view.getUint8(start + AT.type);
-  const fileOffset = view.getBigUint64(keyAt(leaf, slot) + 9, true);
   const generation = view.getBigUint64(start + AT.generation, true);
   const ramBytes = view.getBigUint64(start + AT.ramBytes, true);
   const compression = view.getUint8(start + AT.compression);
   const encryption = view.getUint8(start + AT.encryption);
   const otherEncoding = view.getUint16(start + AT.otherEncoding, true);
   if (type === FILE_EXTENT_INLINE) {
-    const data = leaf.bytes.subarray(start + INLINE_DATA_AT, start + size);
+    const data = new Uint8Array(view.buffer, view.byteOffset + start + INLINE_DATA_AT, size - INLINE_DATA_AT);
     return { fileOffset, generation, ramBytes, compression, encryption, otherEncoding, type, data };
   }
   if (type !== FILE_EXTENT_REG && type !== FILE_EXTENT_PREALLOC) {
-    throw new CorruptError(`Cannot read file extent: its type is ${type}, at most 2 is known`, itemWhere(leaf, slot));
+    throw new CorruptError(`Cannot read file extent: its type is ${type}, at most 2 is known`, where());
   }
-  if (size !== FileExtentItem.byteLength) throw wrongSize(leaf, slot, size, `${FileExtentItem.byteLength}`);
+  if (size !== FileExtentItem.byteLength) throw wrongSize(size, `${FileExtentItem.byteLength}`, where());
   return {
     fileOffset,
     generation,
@@ -123,9 +137,6 @@ export function decodeFileExtent(leaf: Leaf, slot: number): FileExtent {
   };
 }
 
-function wrongSize(leaf: Leaf, slot: number, size: number, expected: string): CorruptError {
-  return new CorruptError(
-    `Cannot read file extent: the item has ${size} bytes, expected ${expected}`,
-    itemWhere(leaf, slot),
-  );
+function wrongSize(size: number, expected: string, where: Where): CorruptError {
+  return new CorruptError(`Cannot read file extent: the item has ${size} bytes, expected ${expected}`, where);
 }

@@ -1,6 +1,7 @@
+import { equalBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
-import { findName } from "../edit/names.ts";
-import type { Place } from "../edit/place.ts";
+import { entryNow, type NamedEntry } from "../edit/names.ts";
+import { numberOf, type Place } from "../edit/place.ts";
 import { BtrfsError } from "../errors.ts";
 import { FT_DIR } from "../format/dir-item.ts";
 import { INODE_ITEM } from "../format/key-type.ts";
@@ -10,96 +11,111 @@ const SLASH = 0x2f;
 /** Forgotten all at once beyond: it only saves looking up. */
 const MAX_KNOWN = 4096;
 
-/** Paths of a stream as inodes of the subvolume that it makes. Symbolic links are not followed: no path leads out. */
+/**
+ * Paths of a stream as inodes of the subvolume that it makes. Symbolic links are not followed: no path leads out.
+ *
+ * Nothing here waits; a step that looks up a path may throw `Wait`.
+ */
 export class ImagePaths {
   readonly #tree: bigint;
-  readonly #known = new Map<string, bigint>();
-  /** Of these, the ones that were gone through: only their going changes what other paths mean. */
-  readonly #entered = new Set<string>();
+  readonly #directories = new Map<string, bigint>();
+  /** Commands mostly are about the same path as the one before. */
+  #last: { readonly path: Uint8Array; readonly inode: bigint } | undefined;
 
   constructor(tree: bigint) {
     this.#tree = tree;
   }
 
-  /** The inode of a path, where it was looked up before. */
+  /** The inode of a path, where it was looked up last. */
   known(path: Uint8Array): bigint | undefined {
-    return path.byteLength === 0 ? FIRST_FREE_OBJECTID : this.#known.get(textOf(path));
+    if (path.byteLength === 0) return FIRST_FREE_OBJECTID;
+    const last = this.#last;
+    return last !== undefined && equalBytes(last.path, path) ? last.inode : undefined;
   }
 
-  /** @throws {BtrfsError} `missing`; `kind` where something on the way is no directory. */
-  async inode(at: Place, path: Uint8Array): Promise<bigint> {
-    const known = this.known(path);
+  /** @throws {BtrfsError} `missing`; `kind` where something on the way is no directory; {Wait}. */
+  inode(at: Place, path: Uint8Array): bigint {
+    this.#relieve();
+    const known = this.known(path) ?? this.#directories.get(textOf(path));
     if (known !== undefined) return known;
-    const { directory, name } = await this.parent(at, path);
-    const entry = await findName({ ...at, tree: this.#tree }, directory, name);
-    if (entry === undefined) {
-      throw new BtrfsError("missing", "Cannot find path: there is nothing of this name", {
-        where: { path: displayName(path) },
-      });
-    }
-    if (entry.location.type !== INODE_ITEM) {
-      throw new BtrfsError("kind", "Cannot use path: another subvolume lies there", {
-        where: { path: displayName(path) },
-      });
-    }
-    this.remember(path, entry.location.objectid);
-    return entry.location.objectid;
+    const entry = this.#entry(at, path);
+    if (entry === undefined) throw problem("missing", "Cannot find path: there is nothing of this name", path);
+    const { location, type } = entry;
+    if (location.type !== INODE_ITEM) throw problem("kind", "Cannot use path: another subvolume lies there", path);
+    if (type === FT_DIR) this.#keep(textOf(path), location.objectid);
+    else this.remember(path, location.objectid);
+    return location.objectid;
   }
 
-  /** The directory that a path lies in, and its name there. */
-  async parent(at: Place, path: Uint8Array): Promise<{ directory: bigint; name: Uint8Array }> {
+  /** The directory that a path lies in. @throws {BtrfsError} as `inode`; {Wait}. */
+  parent(at: Place, path: Uint8Array): bigint {
+    this.#relieve();
     const slash = path.lastIndexOf(SLASH);
-    if (slash < 0) return { directory: FIRST_FREE_OBJECTID, name: path };
-    const before = path.subarray(0, slash);
-    return { directory: await this.#directory(at, before), name: path.subarray(slash + 1) };
+    return slash < 0 ? FIRST_FREE_OBJECTID : this.#directory(at, path.subarray(0, slash));
   }
 
   remember(path: Uint8Array, inode: bigint): void {
-    if (this.#known.size >= MAX_KNOWN) {
-      this.#known.clear();
-      this.#entered.clear();
-    }
-    this.#known.set(textOf(path), inode);
+    this.#last = { path: path.slice(), inode };
   }
 
   /** A name is gone, and with a directory all below it. */
   forget(path: Uint8Array): void {
+    this.#last = undefined;
+    if (this.#directories.size === 0) return;
     const text = textOf(path);
-    this.#known.delete(text);
-    if (!this.#entered.has(text)) return;
+    // What lies below a directory was looked up through it.
+    if (!this.#directories.has(text)) return;
     const below = `${text}/`;
-    for (const paths of [this.#known, this.#entered]) {
-      for (const known of paths.keys()) if (known === text || known.startsWith(below)) paths.delete(known);
+    for (const known of this.#directories.keys()) {
+      if (known === text || known.startsWith(below)) this.#directories.delete(known);
     }
   }
 
   /** What had one name has another. */
   moved(from: Uint8Array, to: Uint8Array): void {
-    const inode = this.#known.get(textOf(from));
+    const inode = this.known(from);
     this.forget(from);
     this.forget(to);
     if (inode !== undefined) this.remember(to, inode);
   }
 
-  async #directory(at: Place, path: Uint8Array): Promise<bigint> {
+  #directory(at: Place, path: Uint8Array): bigint {
     const text = textOf(path);
-    const known = this.#known.get(text);
-    if (known !== undefined) {
-      this.#entered.add(text);
-      return known;
+    const known = this.#directories.get(text);
+    if (known !== undefined) return known;
+    const entry = this.#entry(at, path);
+    if (entry === undefined) throw problem("missing", "Cannot find directory: there is nothing of this name", path);
+    const { location, type } = entry;
+    if (type !== FT_DIR || location.type !== INODE_ITEM) {
+      throw problem("kind", "Cannot use path: something on the way is no directory of the subvolume", path);
     }
-    const { directory, name } = await this.parent(at, path);
-    const entry = await findName({ ...at, tree: this.#tree }, directory, name);
-    const where = { where: { path: displayName(path) } };
-    if (entry === undefined)
-      throw new BtrfsError("missing", "Cannot find directory: there is nothing of this name", where);
-    if (entry.type !== FT_DIR || entry.location.type !== INODE_ITEM) {
-      throw new BtrfsError("kind", "Cannot use path: something on the way is no directory of the subvolume", where);
-    }
-    this.remember(path, entry.location.objectid);
-    this.#entered.add(text);
-    return entry.location.objectid;
+    this.#keep(text, location.objectid);
+    return location.objectid;
   }
+
+  #keep(text: string, inode: bigint): void {
+    this.#directories.set(text, inode);
+  }
+
+  /** Before anything is looked up: so none is kept without those above it. */
+  #relieve(): void {
+    if (this.#directories.size >= MAX_KNOWN) this.#directories.clear();
+  }
+
+  #entry(at: Place, path: Uint8Array): NamedEntry | undefined {
+    const parent = numberOf(this.parent(at, path));
+    return entryNow({ ...at, tree: this.#tree }, parent, nameOf(path));
+  }
+}
+
+/** The last component of a path. */
+export function nameOf(path: Uint8Array): Uint8Array {
+  const slash = path.lastIndexOf(SLASH);
+  return slash < 0 ? path : path.subarray(slash + 1);
+}
+
+function problem(code: "missing" | "kind", sentence: string, path: Uint8Array): BtrfsError {
+  return new BtrfsError(code, sentence, { where: { path: displayName(path) } });
 }
 
 /** A text for each path: one character a byte. */

@@ -1,28 +1,26 @@
-import { loadCodecs } from "#codec";
-import { concatBytes, toBytes } from "../bytes/bytes.ts";
+import { toBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
 import { formatUuid } from "../bytes/uuid.ts";
+import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
 import { readInode } from "../edit/inode.ts";
-import { writeEncoded } from "../encoded/write.ts";
-import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";
-import { S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK } from "../format/inode.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
-import type { Timespec } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
-import type { CommandNamed } from "../stream/commands.ts";
+import { COMMANDS } from "../stream/commands.ts";
+import type { MaybePromise } from "../transaction/editor.ts";
 import type { Transaction } from "../transaction/transaction.ts";
 import type { WritableVolume } from "../transaction/writable.ts";
-import { decodeWrite, encodedFields, newDecodeBuffer } from "./decode-write.ts";
+import { CommandError } from "./command-error.ts";
 import { EncodedTally } from "./encoded-tally.ts";
+import { type ImageWork, imageCommands } from "./image-commands.ts";
 import { ImagePaths } from "./image-paths.ts";
 import { findReceived } from "./image-sources.ts";
 import {
-  type CommandHandlers,
-  oneByOne,
+  commandRunner,
   parentMissing,
   type ReceiveTarget,
   type Report,
+  type RunCommand,
   type SubvolumeStart,
   type Unfinished,
 } from "./target.ts";
@@ -46,6 +44,7 @@ const COMMIT_TREE_BYTES = 48 << 20;
 const COMMIT_DATA_BYTES = 512 << 20;
 /** Plain writes that follow each other become one, up to so many bytes. */
 const GATHERED_BYTES = 1 << 20;
+const WRITE = COMMANDS.write.number;
 
 interface Open {
   readonly start: SubvolumeStart;
@@ -58,10 +57,10 @@ interface Open {
   isCommitted: boolean;
 }
 
+/** Plain data that follows each other, of one file. */
 interface Gathered {
   readonly inode: bigint;
   readonly offset: bigint;
-  readonly parts: Uint8Array[];
   length: number;
 }
 
@@ -81,14 +80,15 @@ export class ImageTarget implements ReceiveTarget {
   #dataBytes = 0;
   #open: Open | undefined;
   #gathered: Gathered | undefined;
-  #buffer: Uint8Array | undefined;
-  readonly #run: ReturnType<typeof oneByOne>;
+  #buffer = new Uint8Array(0);
+  #at: edit.Place | undefined;
+  readonly #run: RunCommand;
 
   constructor(volume: WritableVolume, options: ImageTargetOptions = {}) {
     this.#volume = volume;
     this.#options = options;
     this.#now = options.now ?? (() => BigInt(Date.now()) * 1_000_000n);
-    this.#run = oneByOne(this.#handlers());
+    this.#run = commandRunner(imageCommands(this.#work()));
   }
 
   async begin(start: SubvolumeStart, report: Report): Promise<void> {
@@ -114,20 +114,36 @@ export class ImageTarget implements ReceiveTarget {
 
   async apply(batch: CommandBatch, first: number, last: number): Promise<void> {
     const open = this.#open!;
+    // One time for all of a batch: commands take microseconds.
+    const now = this.#now();
     for (let i = first; i < last && !open.failed; i++) {
-      await this.#run(batch, i, i + 1, (error) => this.#fail(open, error));
-      if (!open.failed && this.#isTimeToCommit()) await this.#attempt(open, () => this.#commit());
+      try {
+        const tx = this.#tx ?? (await this.#begun());
+        if (this.#at?.tx !== tx || this.#at.now !== now) this.#at = { tx, tree: open.id, now };
+        if (this.#gathered !== undefined && batch.type(i) !== WRITE) {
+          const written = this.#writeGathered();
+          if (written !== undefined) await written;
+        }
+        const done = this.#run(batch, i);
+        if (done !== undefined) await done;
+        if (tx.isFull) await tx.relieve();
+      } catch (error) {
+        this.#fail(open, CommandError.of(batch, i, error));
+        return;
+      }
+      if (this.#isTimeToCommit()) await this.#attempt(open, () => this.#commit());
     }
   }
 
   async drain(): Promise<void> {
     const open = this.#open;
-    if (open !== undefined && !open.failed) await this.#attempt(open, () => this.#writeGathered());
+    if (open !== undefined && !open.failed) await this.#attempt(open, async () => this.#writeGathered());
   }
 
   async complete(): Promise<void> {
     const { start, id } = this.#open!;
-    const at = await this.#place();
+    await this.#writeGathered();
+    const at = { tx: await this.#begun(), tree: id, now: this.#now() };
     const { ctime } = await readInode(at, FIRST_FREE_OBJECTID);
     await edit.removeXattr(at, FIRST_FREE_OBJECTID, MARK);
     // The stream said what it is; the mark was not its business.
@@ -187,225 +203,60 @@ export class ImageTarget implements ReceiveTarget {
     if (this.#open !== undefined) this.#open.isCommitted = true;
   }
 
-  /** The subvolume that is received, in the running transaction; after all writes that wait. */
-  async #place(): Promise<edit.Place> {
-    if (this.#gathered !== undefined) await this.#writeGathered();
-    return { tx: this.#tx ?? (await this.#begun()), tree: this.#open!.id, now: this.#now() };
-  }
-
-  #handlers(): CommandHandlers {
-    const at = () => this.#place();
-    const paths = () => this.#open!.paths;
-    const create = async (
-      path: Uint8Array,
-      make: (at: edit.Place, directory: bigint, name: Uint8Array) => Promise<bigint>,
-    ) => {
-      const place = await at();
-      const { directory, name } = await paths().parent(place, path);
-      paths().remember(path, await make(place, directory, name));
-    };
-    const change = async (path: Uint8Array, step: (at: edit.Place, inode: bigint) => Promise<void>) => {
-      const place = await at();
-      await step(place, await paths().inode(place, path));
-    };
+  #work(): ImageWork {
+    const target = this;
+    const { compress, forceDecompress } = this.#options;
     return {
-      mkfile: ({ path }) =>
-        create(path, (place, directory, name) => edit.createFile(place, directory, name, { mode: 0o600 })),
-      mkdir: ({ path }) =>
-        create(path, (place, directory, name) => edit.makeDirectory(place, directory, name, { mode: 0o700 })),
-      mknod: (command) => create(command.path, (place, directory, name) => makeNode(place, directory, name, command)),
-      mkfifo: ({ path }) =>
-        create(path, (place, directory, name) =>
-          edit.makeSpecial(place, directory, name, { kind: "fifo" }, { mode: 0o600 }),
-        ),
-      mksock: ({ path }) =>
-        create(path, (place, directory, name) =>
-          edit.makeSpecial(place, directory, name, { kind: "socket" }, { mode: 0o600 }),
-        ),
-      symlink: ({ path, pathLink }) =>
-        create(path, (place, directory, name) => edit.makeSymlink(place, directory, name, pathLink)),
-      rename: async ({ path, pathTo }) => {
-        const place = await at();
-        const from = await paths().parent(place, path);
-        const to = await paths().parent(place, pathTo);
-        await edit.rename(place, from.directory, from.name, to.directory, to.name);
-        paths().moved(path, pathTo);
+      get at() {
+        return target.#at!;
       },
-      link: async ({ path, pathLink }) => {
-        const place = await at();
-        const inode = await paths().inode(place, pathLink);
-        const { directory, name } = await paths().parent(place, path);
-        await edit.link(place, inode, directory, name);
+      get paths() {
+        return target.#open!.paths;
       },
-      unlink: async ({ path }) => {
-        const place = await at();
-        const { directory, name } = await paths().parent(place, path);
-        await edit.unlink(place, directory, name);
-        paths().forget(path);
+      get uuid() {
+        return target.#open!.start.uuid;
       },
-      rmdir: async ({ path }) => {
-        const place = await at();
-        const { directory, name } = await paths().parent(place, path);
-        await edit.removeDirectory(place, directory, name);
-        paths().forget(path);
+      encoded: this.encoded,
+      options: { compress, forceDecompress },
+      gather: (inode, offset, data) => target.#gather(inode, offset, data),
+      noteData(bytes) {
+        target.#dataBytes += bytes;
       },
-      setXattr: ({ path, xattrName, xattrData }) =>
-        change(path, (place, inode) => edit.setXattr(place, inode, xattrName, xattrData)),
-      removeXattr: ({ path, xattrName }) => change(path, (place, inode) => edit.removeXattr(place, inode, xattrName)),
-      write: ({ path, fileOffset, data }) => this.#gather(path, fileOffset, data),
-      clone: async (command) => {
-        const place = await at();
-        const inode = await paths().inode(place, command.path);
-        const { cloneUuid, clonePath, cloneOffset, cloneLen, fileOffset } = command;
-        const source = await this.#sourceOf(place.tx, cloneUuid);
-        const origin = source === place.tree ? paths() : new ImagePaths(source);
-        const from = await origin.inode({ ...place, tree: source }, clonePath);
-        await edit.cloneRange(place, inode, fileOffset, { tree: source, inode: from, offset: cloneOffset }, cloneLen);
-      },
-      truncate: ({ path, size }) => change(path, (place, inode) => edit.truncateFile(place, inode, size)),
-      chmod: ({ path, mode }) =>
-        change(path, (place, inode) => edit.setAttributes(place, inode, { mode: Number(mode) })),
-      chown: ({ path, uid, gid }) =>
-        change(path, (place, inode) => edit.setAttributes(place, inode, { uid: idOf(uid), gid: idOf(gid) })),
-      utimes: ({ path, atime, mtime, ctime, otime }) =>
-        change(path, (place, inode) =>
-          edit.setAttributes(place, inode, {
-            atime: timeOf(atime),
-            mtime: timeOf(mtime),
-            ctime: timeOf(ctime),
-            ...(otime === undefined ? {} : { otime: timeOf(otime) }),
-          }),
-        ),
-      updateExtent: () => {
-        this.withoutData++;
-      },
-      fallocate: ({ path, fallocateMode, fileOffset, size }) =>
-        change(path, (place, inode) => allocate(place, inode, Number(fallocateMode), fileOffset, fileOffset + size)),
-      // As with btrfs receive: flags of inodes are not applied.
-      fileattr: () => {},
-      encodedWrite: (command, batch, i) => this.#encodedWrite(command, batch, i),
-      enableVerity: () => {
-        throw new UnsupportedError("Cannot protect file: btrkit does not make fs-verity items");
+      noteWithoutData() {
+        target.withoutData++;
       },
     };
   }
 
   /** Keeps plain data back while more may follow: one long extent in place of many short ones. */
-  async #gather(path: Uint8Array, offset: bigint, data: Uint8Array): Promise<void> {
+  #gather(inode: bigint, offset: bigint, data: Uint8Array): MaybePromise<void> {
     const known = this.#gathered;
-    const open = this.#open!;
-    const inode = open.paths.known(path);
-    const follows = known !== undefined && known.inode === inode && known.offset + BigInt(known.length) === offset;
-    if (follows && known.length + data.byteLength <= GATHERED_BYTES) {
-      known.parts.push(data.slice());
-      known.length += data.byteLength;
-      return;
-    }
-    const at = await this.#place();
-    this.#gathered = {
-      inode: inode ?? (await open.paths.inode(at, path)),
-      offset,
-      parts: [data.slice()],
-      length: data.byteLength,
-    };
-  }
-
-  async #writeGathered(): Promise<void> {
-    const gathered = this.#gathered;
-    if (gathered === undefined) return;
-    this.#gathered = undefined;
-    const at = await this.#place();
-    const data = gathered.parts.length === 1 ? gathered.parts[0]! : concatBytes(gathered.parts);
-    await edit.writeFile(at, gathered.inode, gathered.offset, data, { compress: this.#options.compress });
-    this.#dataBytes += gathered.length;
-  }
-
-  async #encodedWrite(command: CommandNamed<"encodedWrite">, batch: CommandBatch, i: number): Promise<void> {
-    const fields = encodedFields(batch, i);
-    const { data } = command;
-    const at = await this.#place();
-    const inode = await this.#open!.paths.inode(at, command.path);
-    this.#dataBytes += data.byteLength;
-    let reason = "as asked";
-    if (this.#options.forceDecompress !== true) {
-      try {
-        const io = {
-          offset: fields.offset,
-          length: BigInt(fields.length),
-          unencodedLength: BigInt(fields.unencodedLength),
-          unencodedOffset: BigInt(fields.unencodedOffset),
-          compression: fields.compression,
-          encryption: 0,
-        };
-        await writeEncoded(at, inode, io, data);
-        this.encoded.carried++;
-        return;
-      } catch (error) {
-        // Refused before anything was changed: what it stands for can still be written.
-        if (!(error instanceof EncodedIoError) || error.errno !== "EINVAL") throw error;
-        reason = error.errno;
+    if (known !== undefined) {
+      const follows = known.inode === inode && known.offset + BigInt(known.length) === offset;
+      if (!follows || known.length + data.byteLength > GATHERED_BYTES) {
+        const written = this.#writeGathered();
+        if (written !== undefined) return written.then(() => this.#gather(inode, offset, data));
       }
     }
-    this.#buffer ??= newDecodeBuffer();
-    const plain = decodeWrite(await loadCodecs(), fields, data, this.#buffer);
-    await edit.writeFile(at, inode, fields.offset, plain, { compress: this.#options.compress });
-    this.encoded.decode(reason);
+    this.#gathered ??= { inode, offset, length: 0 };
+    const from = this.#gathered.length;
+    const length = from + data.byteLength;
+    if (length > this.#buffer.byteLength) {
+      const grown = new Uint8Array(Math.max(length, Math.min(2 * length, GATHERED_BYTES)));
+      grown.set(this.#buffer.subarray(0, from));
+      this.#buffer = grown;
+    }
+    this.#buffer.set(data, from);
+    this.#gathered.length = length;
   }
 
-  async #sourceOf(tx: Transaction, uuid: Uint8Array): Promise<bigint> {
-    const open = this.#open!;
-    if (open.start.uuid.every((byte, at) => byte === uuid[at])) return open.id;
-    const found = await findReceived(tx, uuid);
-    if (found !== undefined) return found;
-    throw new BtrfsError("missing", "cannot find clone source subvolume");
+  #writeGathered(): MaybePromise<void> {
+    const gathered = this.#gathered;
+    const at = this.#at;
+    if (gathered === undefined || at === undefined) return;
+    this.#gathered = undefined;
+    this.#dataBytes += gathered.length;
+    const data = this.#buffer.subarray(0, gathered.length);
+    return writeFileNow(at, gathered.inode, gathered.offset, data, { compress: this.#options.compress });
   }
-}
-
-const NODE_KINDS: ReadonlyMap<number, "fifo" | "char" | "block" | "socket"> = new Map([
-  [S_IFIFO, "fifo"],
-  [S_IFCHR, "char"],
-  [S_IFBLK, "block"],
-  [S_IFSOCK, "socket"],
-]);
-
-/** Mode and device as mknod(2) takes them. */
-async function makeNode(
-  at: edit.Place,
-  directory: bigint,
-  name: Uint8Array,
-  { mode, rdev }: CommandNamed<"mknod">,
-): Promise<bigint> {
-  const kind = NODE_KINDS.get(Number(mode) & S_IFMT);
-  const attributes = { mode: Number(mode) & 0o7777 };
-  if (kind === "fifo" || kind === "socket") return edit.makeSpecial(at, directory, name, { kind }, attributes);
-  if (kind !== "char" && kind !== "block") {
-    throw new BtrfsError("corrupt", `Cannot make device: mode 0${mode.toString(8)} is none's`);
-  }
-  if (rdev > 0xffff_ffffn) {
-    throw new BtrfsError("limit", `Cannot make device: its number is ${rdev}, 32 bits were expected`);
-  }
-  const device = Number(rdev);
-  const major = (device >>> 8) & 0xfff;
-  const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
-  return edit.makeSpecial(at, directory, name, { kind, major, minor }, attributes);
-}
-
-const KEEP_SIZE = 1;
-const PUNCH_HOLE = 2;
-
-async function allocate(at: edit.Place, inode: bigint, mode: number, start: bigint, end: bigint): Promise<void> {
-  if (mode === (PUNCH_HOLE | KEEP_SIZE)) await edit.punchHole(at, inode, start, end);
-  else if (mode === 0 || mode === KEEP_SIZE)
-    await edit.preallocate(at, inode, start, end, { keepSize: mode === KEEP_SIZE });
-  else throw new UnsupportedError(`Cannot allocate: mode ${mode} is not known, 0, 1 and 3 are`);
-}
-
-/** Nanoseconds since 1970. */
-function timeOf({ seconds, nanoseconds }: Timespec): bigint {
-  return seconds * 1_000_000_000n + BigInt(nanoseconds);
-}
-
-function idOf(value: bigint): number {
-  if (value < 0xffff_ffffn) return Number(value);
-  throw new BtrfsError("limit", `Cannot change owner: the id is ${value}, less than 4294967295 was expected`);
 }

@@ -72,17 +72,28 @@ export type CommandHandlers = {
 /** The batch and place say more than the command: `encodedFields` and `placeOf` take them. */
 type Handler = (command: Command, batch: CommandBatch, i: number) => void | Promise<void>;
 
+/** Carries out one command: what it gives has to be awaited, where it is something. */
+export type RunCommand = (batch: CommandBatch, i: number) => void | Promise<void>;
+
+/** For a target that has one method for each command. */
+export function commandRunner(handlers: CommandHandlers): RunCommand {
+  const table = handlers as unknown as Readonly<Record<string, Handler>>;
+  return (batch, i) => {
+    const command = decodeCommand(batch, i);
+    return table[command.name]?.(command, batch, i);
+  };
+}
+
 /** `apply` for a target that has one method for each command: they run one after the other. */
 export function oneByOne(
   handlers: CommandHandlers,
 ): (batch: CommandBatch, first: number, last: number, report: Report) => Promise<void> {
-  const table = handlers as unknown as Readonly<Record<string, Handler>>;
+  const run = commandRunner(handlers);
   return async (batch, first, last, report) => {
     for (let i = first; i < last; i++) {
       try {
-        const command = decodeCommand(batch, i);
         // Not awaited where there is nothing to wait for: most commands take less time than that would.
-        const done = table[command.name]?.(command, batch, i);
+        const done = run(batch, i);
         if (done !== undefined) await done;
       } catch (error) {
         report(CommandError.of(batch, i, error));

@@ -136,9 +136,14 @@ export class Transaction {
     return this.delayedBytes > MAX_DELAYED_BYTES;
   }
 
+  /** Puts items that wait into their trees. */
+  async relieve(): Promise<void> {
+    for (const { delayed } of this.#trees.values()) if (delayed !== undefined) await delayed.flush();
+  }
+
   /** Puts into the trees what waits in memory for being put there in one go. */
   async flush(): Promise<void> {
-    for (const { delayed } of this.#trees.values()) if (delayed !== undefined) await delayed.flush();
+    await this.relieve();
     await this.checksums.flush();
   }
 
@@ -175,6 +180,11 @@ export class Transaction {
     const items = this.#itemsOf(tree);
     if (items === undefined) throw new TypeError(`Cannot use items of tree ${id}: it is no subvolume`);
     return items;
+  }
+
+  /** The items of a subvolume that wait, where it is open. */
+  knownItems(id: bigint): DelayedItems | undefined {
+    return this.#trees.get(id)?.delayed;
   }
 
   /**
