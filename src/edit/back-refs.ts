@@ -44,12 +44,12 @@ export function addRefNow(
 ): void {
   const items = tx.items(tree);
   if (item === undefined && type === INODE_REF) {
-    const { data, view } = items.insert(inode, type, offset, InodeRef.byteLength + name.byteLength);
+    const { data, view } = items.add(inode, type, offset, InodeRef.byteLength + name.byteLength);
     fillRef(data!, view, name, index);
     return;
   }
   const record = type === INODE_REF ? newRef(name, index) : newExtref(directory, name, index);
-  if (item === undefined) items.insert(inode, type, offset, record.byteLength).data!.set(record);
+  if (item === undefined) items.add(inode, type, offset, record.byteLength).data!.set(record);
   else items.replace(inode, item, concatBytes([item.data!, record]));
 }
 

@@ -247,13 +247,13 @@ export async function rename(at: Place, from: bigint, name: Name, to: bigint, ne
   await renameNow(at, from, name, to, newName);
 }
 
-/** As `rename`, without waiting where nothing has to be waited for. */
-export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newName: Name): MaybePromise<void> {
+/** As `rename`, without waiting where nothing has to be waited for. @returns `FT_*` of what was renamed. */
+export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newName: Name): MaybePromise<number> {
   const oldBytes = toBytes(name);
   const newBytes = toBytes(newName);
   const oldParent = numberOf(from);
   const newParent = numberOf(to);
-  const inTheWay = at.tx.now(() => {
+  const inTheWay: MaybePromise<number | Blocked> = at.tx.now((): number | Blocked => {
     demandWritableNow(at);
     const found = getNameNow(at, oldParent, oldBytes);
     const entry = entryAt(found);
@@ -275,25 +275,25 @@ export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newNa
     addEntryNow(at, added, entry);
     addRefNow(at, inode, refPlaceNow(at, inode, newParent, newBytes), newParent, newBytes, added.index);
     setTime(changeInode(at, item).ctime, at.now);
-    return undefined;
+    return entry.type;
   });
-  const removed = (blocked: typeof inTheWay & object): Promise<void> =>
-    makeWay(at, to, newBytes, blocked as { entry: NamedEntry; there: NamedEntry }).then((isSame) =>
-      isSame ? undefined : renameNow(at, from, name, to, newName),
-    );
-  if (inTheWay instanceof Promise) {
-    return inTheWay.then((blocked) => (blocked === undefined ? undefined : removed(blocked)));
-  }
-  return inTheWay === undefined ? undefined : removed(inTheWay);
+  const makeWayAndGoOn = async (blocked: Blocked): Promise<number> => {
+    const isSame = await makeWay(at, to, newBytes, blocked);
+    return isSame ? blocked.entry.type : renameNow(at, from, name, to, newName);
+  };
+  if (typeof inTheWay === "number") return inTheWay;
+  if (!(inTheWay instanceof Promise)) return makeWayAndGoOn(inTheWay);
+  return inTheWay.then((blocked) => (typeof blocked === "number" ? blocked : makeWayAndGoOn(blocked)));
+}
+
+interface Blocked {
+  readonly entry: NamedEntry;
+  /** What has the new name. */
+  readonly there: NamedEntry;
 }
 
 /** Removes what has the new name of an entry. @returns Whether it is the same inode: nothing happens then, as with rename(2). */
-async function makeWay(
-  at: Place,
-  directory: bigint,
-  name: Uint8Array,
-  { entry, there }: { readonly entry: NamedEntry; readonly there: NamedEntry },
-): Promise<boolean> {
+async function makeWay(at: Place, directory: bigint, name: Uint8Array, { entry, there }: Blocked): Promise<boolean> {
   if (there.location.objectid === entry.location.objectid && there.location.type === INODE_ITEM) return true;
   if ((there.type === FT_DIR) !== (entry.type === FT_DIR)) {
     const sentence = "Cannot rename: one is a directory, the other is none";

@@ -98,9 +98,7 @@ export function newEntryNow(at: Place, directory: number, name: Uint8Array): New
       throw new BtrfsError("limit", "Cannot make name: too many others have its hash", nameWhere(at, directory, name));
     }
   }
-  const index = nextIndex(at, directory);
-  items.find(directory, DIR_INDEX, index);
-  return { directory, name, index };
+  return { directory, name, index: nextIndex(at, directory) };
 }
 
 /** Puts a name into a directory. What it leads to has to say so too: `addRefNow`, or the root references. */
@@ -110,11 +108,11 @@ export function addEntryNow(at: Place, { directory, name, index }: NewEntry, { l
   const items = tx.items(tree);
   const size = DirItem.byteLength + name.byteLength;
   const transid = BigInt(tx.generation);
-  const entry = items.insert(directory, DIR_INDEX, index, size);
+  const entry = items.add(directory, DIR_INDEX, index, size);
   fillDirEntry(entry.data!, entry.view, 0, location, transid, type, name);
   const hash = nameHash(name);
   const there = items.find(directory, DIR_ITEM, hash);
-  if (there === undefined) items.insert(directory, DIR_ITEM, hash, size).data!.set(entry.data!);
+  if (there === undefined) items.add(directory, DIR_ITEM, hash, size).data!.set(entry.data!);
   else items.replace(directory, there, concatBytes([there.data!, entry.data!]));
   changeDirectory(at, directory, 2 * name.byteLength);
 }

@@ -5,6 +5,7 @@ import * as edit from "../edit/index.ts";
 import { setAttributesNow } from "../edit/inode.ts";
 import { writeEncodedNow } from "../encoded/write.ts";
 import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";
+import { FT_DIR } from "../format/dir-item.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
 import type { Timespec } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
@@ -128,7 +129,9 @@ export function imageCommands(work: ImageWork): CommandHandlers {
     rename: ({ path, pathTo }) =>
       then(parentOf(path), (from) =>
         then(parentOf(pathTo), (to) =>
-          then(renameNow(work.at, from, nameOf(path), to, nameOf(pathTo)), () => work.paths.moved(path, pathTo)),
+          then(renameNow(work.at, from, nameOf(path), to, nameOf(pathTo)), (type) =>
+            work.paths.moved(path, pathTo, type === FT_DIR),
+          ),
         ),
       ),
     link: ({ path, pathLink }) =>
@@ -137,11 +140,11 @@ export function imageCommands(work: ImageWork): CommandHandlers {
       ),
     unlink: async ({ path }) => {
       await edit.unlink(work.at, await parentOf(path), nameOf(path));
-      work.paths.forget(path);
+      work.paths.forget(path, false);
     },
     rmdir: async ({ path }) => {
       await edit.removeDirectory(work.at, await parentOf(path), nameOf(path));
-      work.paths.forget(path);
+      work.paths.forget(path, true);
     },
     setXattr: ({ path, xattrName, xattrData }) =>
       change(path, (at, inode) => edit.setXattr(at, inode, xattrName, xattrData)),

@@ -1,4 +1,3 @@
-import { equalBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
 import { entryNow, type NamedEntry } from "../edit/names.ts";
 import { numberOf, type Place } from "../edit/place.ts";
@@ -10,6 +9,7 @@ import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 const SLASH = 0x2f;
 /** Forgotten all at once beyond: it only saves looking up. */
 const MAX_KNOWN = 4096;
+const MAX_PATH_BYTES = 4096;
 
 /**
  * Paths of a stream as inodes of the subvolume that it makes. Symbolic links are not followed: no path leads out.
@@ -19,8 +19,9 @@ const MAX_KNOWN = 4096;
 export class ImagePaths {
   readonly #tree: bigint;
   readonly #directories = new Map<string, bigint>();
-  /** Commands mostly are about the same path as the one before. */
-  #last: { readonly path: Uint8Array; readonly inode: bigint } | undefined;
+  /** Commands mostly are about the same path as the one before, or lie in the same directory. */
+  readonly #last = new OnePath();
+  readonly #above = new OnePath();
 
   constructor(tree: bigint) {
     this.#tree = tree;
@@ -28,9 +29,7 @@ export class ImagePaths {
 
   /** The inode of a path, where it was looked up last. */
   known(path: Uint8Array): bigint | undefined {
-    if (path.byteLength === 0) return FIRST_FREE_OBJECTID;
-    const last = this.#last;
-    return last !== undefined && equalBytes(last.path, path) ? last.inode : undefined;
+    return path.byteLength === 0 ? FIRST_FREE_OBJECTID : this.#last.get(path);
   }
 
   /** @throws {BtrfsError} `missing`; `kind` where something on the way is no directory; {Wait}. */
@@ -55,12 +54,14 @@ export class ImagePaths {
   }
 
   remember(path: Uint8Array, inode: bigint): void {
-    this.#last = { path: path.slice(), inode };
+    this.#last.set(path, inode);
   }
 
   /** A name is gone, and with a directory all below it. */
-  forget(path: Uint8Array): void {
-    this.#last = undefined;
+  forget(path: Uint8Array, isDirectory: boolean): void {
+    this.#last.clear();
+    if (!isDirectory) return;
+    this.#above.clear();
     if (this.#directories.size === 0) return;
     const text = textOf(path);
     // What lies below a directory was looked up through it.
@@ -71,18 +72,23 @@ export class ImagePaths {
     }
   }
 
-  /** What had one name has another. */
-  moved(from: Uint8Array, to: Uint8Array): void {
+  /** What had one name has another; what had that before is gone, and was of the same kind. */
+  moved(from: Uint8Array, to: Uint8Array, isDirectory: boolean): void {
     const inode = this.known(from);
-    this.forget(from);
-    this.forget(to);
+    this.forget(from, isDirectory);
+    this.forget(to, isDirectory);
     if (inode !== undefined) this.remember(to, inode);
   }
 
   #directory(at: Place, path: Uint8Array): bigint {
+    const same = this.#above.get(path);
+    if (same !== undefined) return same;
     const text = textOf(path);
     const known = this.#directories.get(text);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.#above.set(path, known);
+      return known;
+    }
     const entry = this.#entry(at, path);
     if (entry === undefined) throw problem("missing", "Cannot find directory: there is nothing of this name", path);
     const { location, type } = entry;
@@ -105,6 +111,32 @@ export class ImagePaths {
   #entry(at: Place, path: Uint8Array): NamedEntry | undefined {
     const parent = numberOf(this.parent(at, path));
     return entryNow({ ...at, tree: this.#tree }, parent, nameOf(path));
+  }
+}
+
+/** One path, in memory of its own. */
+class OnePath {
+  readonly #bytes = new Uint8Array(MAX_PATH_BYTES);
+  #length = -1;
+  #inode = 0n;
+
+  get(path: Uint8Array): bigint | undefined {
+    const { byteLength } = path;
+    if (byteLength !== this.#length) return undefined;
+    // Backwards: paths differ at their ends.
+    for (let at = byteLength - 1; at >= 0; at--) if (path[at] !== this.#bytes[at]) return undefined;
+    return this.#inode;
+  }
+
+  set(path: Uint8Array, inode: bigint): void {
+    if (path.byteLength > MAX_PATH_BYTES) return this.clear();
+    this.#bytes.set(path);
+    this.#length = path.byteLength;
+    this.#inode = inode;
+  }
+
+  clear(): void {
+    this.#length = -1;
   }
 }
 

@@ -70,6 +70,7 @@ export class DelayedItems {
   readonly #editor: Editor;
   readonly #tree: OpenTree;
   readonly #maxBytes: number;
+  readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
   #objects = new Map<number, DelayedObject>();
   #bytes = 0;
   #slab = new Uint8Array(0);
@@ -97,8 +98,7 @@ export class DelayedItems {
 
   /** Begins an object that the tree has nothing of. */
   begin(objectid: number): void {
-    this.#objects.set(objectid, { isWhole: true, items: [] });
-    this.#lastId = -1;
+    this.#begin(objectid, true);
   }
 
   /** Whether all items of an object are here. */
@@ -143,20 +143,30 @@ export class DelayedItems {
    * @throws {BtrfsError} `exists`, `limit`; {Wait}.
    */
   insert(objectid: number, type: number, offset: number, size: number): DelayedItem {
+    this.#look(objectid, type, offset);
+    return this.add(objectid, type, offset, size);
+  }
+
+  /** As `insert`, of an item that the caller has not found. @throws {BtrfsError} `exists`, `limit`. */
+  add(objectid: number, type: number, offset: number, size: number): DelayedItem {
     this.#demandSize(objectid, type, offset, size);
-    const known = this.#look(objectid, type, offset);
-    if (known?.data !== undefined) {
-      const where = whereOf(this.#tree, packNumbers(objectid, type, offset));
-      throw new BtrfsError("exists", "Cannot insert item: its key is taken", { where });
-    }
-    this.#log.changes++;
-    const data = this.#room(size);
-    if (known !== undefined) {
-      known.set(data);
+    const object = this.#object(objectid) ?? this.#begin(objectid, false);
+    const { items } = object;
+    const index = lowerBound(items, type, offset);
+    const known = items[index];
+    if (known !== undefined && known.type === type && known.offset === offset) {
+      if (known.data !== undefined) {
+        const where = whereOf(this.#tree, packNumbers(objectid, type, offset));
+        throw new BtrfsError("exists", "Cannot insert item: its key is taken", { where });
+      }
+      this.#log.changes++;
+      known.set(this.#room(size));
       return known;
     }
-    const item = this.#add(objectid, type, offset, data, false);
+    this.#log.changes++;
+    const item = new DelayedItem(type, offset, this.#room(size), false);
     item.isChanged = true;
+    this.#place(items, index, item);
     return item;
   }
 
@@ -171,10 +181,13 @@ export class DelayedItems {
 
   remove(objectid: number, item: DelayedItem): void {
     this.#log.changes++;
+    const items = this.#object(objectid)?.items;
+    this.#bytes -= item.data?.byteLength ?? 0;
     item.set(undefined);
-    const object = this.#object(objectid);
-    // What the tree does not have, and nobody would look for there, can be forgotten.
-    if (object?.isWhole === true) object.items.splice(lowerBound(object.items, item.type, item.offset), 1);
+    // What the tree does not have either can be forgotten.
+    if (item.inTree || items === undefined) return;
+    items.splice(lowerBound(items, item.type, item.offset), 1);
+    this.#bytes -= ITEM_BYTES;
   }
 
   /** Forgets an object that is whole: it was never anywhere else. */
@@ -230,7 +243,9 @@ export class DelayedItems {
       if (item !== undefined && item.type === type && item.offset === offset) return item;
       if (object.isWhole) return undefined;
     }
-    const found = this.#editor.find(this.#tree, packNumbers(objectid, type, offset));
+    writeKey(this.#key, objectid, type, offset);
+    const found = this.#editor.find(this.#tree, this.#key);
+    if (found === undefined) return undefined;
     if (!(found instanceof Promise)) return this.#note(objectid, type, offset, found);
     throw new Wait(found.then((span) => void this.#note(objectid, type, offset, span)));
   }
@@ -242,22 +257,23 @@ export class DelayedItems {
       data = this.#room(bytes.byteLength);
       data.set(bytes);
     }
-    return this.#add(objectid, type, offset, data, span !== undefined);
+    const item = new DelayedItem(type, offset, data, span !== undefined);
+    const { items } = this.#object(objectid) ?? this.#begin(objectid, false);
+    this.#place(items, lowerBound(items, type, offset), item);
+    return item;
   }
 
-  #add(objectid: number, type: number, offset: number, data: Uint8Array | undefined, inTree: boolean): DelayedItem {
-    let object = this.#object(objectid);
-    if (object === undefined) {
-      object = { isWhole: false, items: [] };
-      this.#objects.set(objectid, object);
-    }
-    const item = new DelayedItem(type, offset, data, inTree);
-    const { items } = object;
-    const index = lowerBound(items, type, offset);
+  #begin(objectid: number, isWhole: boolean): DelayedObject {
+    const object = { isWhole, items: [] };
+    this.#objects.set(objectid, object);
+    this.#lastId = -1;
+    return object;
+  }
+
+  #place(items: DelayedItem[], index: number, item: DelayedItem): void {
     if (index === items.length) items.push(item);
     else items.splice(index, 0, item);
     this.#bytes += ITEM_BYTES;
-    return item;
   }
 
   #room(size: number): Uint8Array {

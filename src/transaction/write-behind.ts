@@ -1,5 +1,3 @@
-import { foldableBytes } from "#checksum";
-
 /** Written at a time. */
 const BUFFER_BYTES = 1 << 20;
 /** Writes that may be under way at once: as many as the host has threads for them. */
@@ -40,7 +38,7 @@ export class WriteBehind {
     let buffer = this.#filling;
     if (buffer === undefined || buffer.logical + buffer.used !== logical || buffer.used === BUFFER_BYTES) {
       this.#send();
-      buffer = this.#idle.pop() ?? { bytes: foldableBytes(BUFFER_BYTES), logical, used: 0 };
+      buffer = this.#idle.pop() ?? { bytes: new Uint8Array(BUFFER_BYTES), logical, used: 0 };
       buffer.logical = logical;
       buffer.used = 0;
       this.#filling = buffer;
