@@ -129,7 +129,10 @@ class OnePath {
   }
 
   set(path: Uint8Array, inode: bigint): void {
-    if (path.byteLength > MAX_PATH_BYTES) return this.clear();
+    if (path.byteLength > MAX_PATH_BYTES) {
+      this.clear();
+      return;
+    }
     this.#bytes.set(path);
     this.#length = path.byteLength;
     this.#inode = inode;
