@@ -11,11 +11,18 @@ import { interleave, Unavailable } from "./measure.mjs";
 import { table, verdict } from "./report.mjs";
 import { imageBenchmarks } from "./suites/images.mjs";
 import { receiveBenchmarks } from "./suites/receive.mjs";
+import { receiveImageBenchmarks } from "./suites/receive-image.mjs";
 import { sendBenchmarks } from "./suites/send.mjs";
 import { streamBenchmarks } from "./suites/stream.mjs";
 
 /** @type {readonly import("./benchmark.mjs").Benchmark[]} */
-const EVERY = [...streamBenchmarks, ...imageBenchmarks, ...sendBenchmarks, ...receiveBenchmarks];
+const EVERY = [
+  ...streamBenchmarks,
+  ...imageBenchmarks,
+  ...sendBenchmarks,
+  ...receiveBenchmarks,
+  ...receiveImageBenchmarks,
+];
 
 /** What measures itself inside one process, and prints tables of its own. */
 const REPORTS = {
