@@ -15,7 +15,7 @@ import {
   inodeItem,
   inodeKey,
   inodeView,
-  insertInode,
+  insertInodeNow,
   removeInodeItems,
 } from "./inode.ts";
 import {
@@ -131,7 +131,7 @@ export function createNow(
     const entry = newEntryNow(at, parent, bytes);
     const inode = nextInode(at);
     const location = inodeKey(BigInt(inode));
-    insertInode(at, inode, type, attributes, rdev);
+    insertInodeNow(at, inode, type, 1, attributes, rdev);
     addEntryNow(at, entry, { location, type: ENTRY_TYPES[type]! });
     addRefNow(at, inode, newRefPlace(parent), parent, bytes, entry.index);
     return location.objectid;

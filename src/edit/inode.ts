@@ -74,15 +74,34 @@ export async function editInode(at: Place, inode: bigint, change: (item: InodeVi
 }
 
 /**
- * A new inode, with so many names to come.
+ * A new inode without a name.
  *
  * @param type `S_IF*`.
- * @param inode Number from `nextInode`.
  */
-export function insertInode(
+export async function insertInode(
+  at: Place,
+  type: number,
+  attributes: InodeAttributes = {},
+  rdev = 0n,
+): Promise<bigint> {
+  return at.tx.now(() => {
+    const inode = nextInode(at);
+    insertInodeNow(at, inode, type, 0, attributes, rdev);
+    return BigInt(inode);
+  });
+}
+
+/**
+ * A new inode.
+ *
+ * @param inode Number from `nextInode`.
+ * @param nlink Names that it is about to get.
+ */
+export function insertInodeNow(
   { tx, tree, now }: Place,
   inode: number,
   type: number,
+  nlink: number,
   attributes: InodeAttributes = {},
   rdev = 0n,
 ): void {
@@ -93,7 +112,7 @@ export function insertInode(
   writeSafe(view, InodeItem.offsets.generation, tx.generation);
   writeSafe(view, InodeItem.offsets.transid, tx.generation);
   item.mode = type | ((attributes.mode ?? 0o644) & 0o7777);
-  item.nlink = 1;
+  item.nlink = nlink;
   item.uid = attributes.uid ?? 0;
   item.gid = attributes.gid ?? 0;
   if (rdev !== 0n) item.rdev = rdev;
@@ -104,8 +123,6 @@ export function insertInode(
   setTime(item.otime, attributes.otime ?? now);
   tx.noteChange(tree, now);
 }
-
-export { nextInode };
 
 /** Changes of an inode's attributes; what is not named stays. Times are nanoseconds since 1970. */
 export interface AttributeChanges extends InodeAttributes {}

@@ -75,6 +75,12 @@ export function getNameNow(at: Place, directory: number, name: Uint8Array): Loca
   throw new BtrfsError("missing", "Cannot find name: the directory does not have it", nameWhere(at, directory, name));
 }
 
+/** @throws {BtrfsError} `missing`. */
+export async function getName(at: Place, directory: bigint, name: Uint8Array): Promise<NamedEntry> {
+  const number = numberOf(directory);
+  return at.tx.now(() => entryAt(getNameNow(at, number, name)));
+}
+
 /** A name that a directory is about to get. */
 export interface NewEntry {
   readonly directory: number;
