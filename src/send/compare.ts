@@ -28,13 +28,17 @@ export type OnItem = (
   rightSlot: number,
 ) => Promise<void> | undefined;
 
+/** What was passed is looked up again a little later, mostly, if at all. */
+const LENT_LEAVES = 64;
+
 /** Goes through a tree block by block and item by item, deeper only when told to. */
 class Cursor {
   readonly #tree: BlockTree;
   readonly #nodes: NodeBlock[] = [];
   readonly #slots: number[] = [];
-  /** A leaf is passed once, so they all come into the same bytes. */
-  readonly #leaf: Uint8Array;
+  /** Leaves are passed once, so they come into the same bytes by turns. */
+  readonly #leaves: Uint8Array[];
+  #turn = 0;
   level: number;
 
   constructor(tree: BlockTree) {
@@ -42,7 +46,9 @@ class Cursor {
     this.level = tree.root.level;
     this.#nodes[this.level] = tree.root;
     this.#slots[this.level] = 0;
-    this.#leaf = foldableBytes(tree.root.bytes.byteLength);
+    const size = tree.root.bytes.byteLength;
+    const all = foldableBytes(LENT_LEAVES * size);
+    this.#leaves = Array.from({ length: LENT_LEAVES }, (_, at) => all.subarray(at * size, (at + 1) * size));
   }
 
   get node(): NodeBlock {
@@ -57,7 +63,7 @@ class Cursor {
   down(): void | Promise<void> {
     const child =
       this.level === 1
-        ? this.#tree.lendNow(this.node, this.slot, this.#leaf)
+        ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!)
         : this.#tree.childNow(this.node, this.slot);
     if (child === undefined) return this.#readDown();
     this.#enter(child);
@@ -71,6 +77,10 @@ class Cursor {
     this.level--;
     this.#nodes[this.level] = child;
     this.#slots[this.level] = 0;
+  }
+
+  close(): void {
+    for (const bytes of this.#leaves) this.#tree.takeBack(bytes);
   }
 
   /** To the next item or pointer, of a block above when this one is at its end. @returns False at the end. */
@@ -92,6 +102,15 @@ class Cursor {
 export async function compareTrees(left: BlockTree, right: BlockTree, onItem: OnItem): Promise<void> {
   const a = new Cursor(left);
   const b = new Cursor(right);
+  try {
+    await compareFrom(a, b, onItem);
+  } finally {
+    a.close();
+    b.close();
+  }
+}
+
+async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem): Promise<void> {
   let hasLeft = a.node.count > 0;
   let hasRight = b.node.count > 0;
   while (hasLeft || hasRight) {

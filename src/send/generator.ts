@@ -19,6 +19,7 @@ import { Names } from "./names.ts";
 import { NewInodes } from "./new-inodes.ts";
 import type { CommandOutput } from "./output.ts";
 import { Paths } from "./paths.ts";
+import { SameInodes } from "./same-inodes.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
 import { ROOT_INODE, SendState } from "./state.ts";
@@ -51,8 +52,7 @@ export class Generator {
   readonly #xattrs: Xattrs;
   readonly #options: GeneratorOptions;
   readonly #newInodes: NewInodes;
-  /** A directory that has the same generation in both snapshots. */
-  #lastSameDir = 0;
+  readonly #sameInodes = new SameInodes();
 
   /** @param roots What may be cloned from; `left` among them. */
   constructor(
@@ -116,7 +116,10 @@ export class Generator {
     const leaf = (left ?? right)!;
     const slot = left === undefined ? rightSlot : leftSlot;
     const type = slotType(leaf, slot);
-    if (result === SAME && type !== INODE_REF && type !== INODE_EXTREF && type !== EXTENT_DATA) return undefined;
+    if (result === SAME && type !== INODE_REF && type !== INODE_EXTREF && type !== EXTENT_DATA) {
+      if (type === INODE_ITEM) this.#sameInodes.add(leaf, slot);
+      return undefined;
+    }
     const at = keyAt(leaf, slot);
     // Ids below the first inode or above the last one: orphans, caches.
     const high = leaf.view.getUint32(at + 4, true);
@@ -153,11 +156,11 @@ export class Generator {
     const state = this.#state;
     if (type === INODE_REF) {
       const dir = readSafe(left.view, keyAt(left, leftSlot) + KEY_OFFSET_AT, "inode number");
-      if (dir === this.#lastSameDir) return undefined;
+      if (this.#sameInodes.has(dir)) return undefined;
       const after = state.left.inodeNow(dir);
       const before = state.right!.inodeNow(dir);
       if (after?.generation !== undefined && after.generation === before?.generation) {
-        this.#lastSameDir = dir;
+        this.#sameInodes.keep(dir);
         return undefined;
       }
     }
@@ -251,6 +254,7 @@ export class Generator {
       if (state.isIgnored) return;
       if (state.isReplaced) return this.#replace(after, before);
       this.#take(after, false, false);
+      if (state.isDirectory && after.generation === before.generation) this.#sameInodes.keep(ino);
     } else if (after !== undefined) {
       if (after.nlink === 0) state.isIgnored = true;
       else if (await this.#isDamaged(ino, after)) state.isIgnored = true;

@@ -26,6 +26,8 @@ export class ImageSource implements SendSource, DataSource {
   readonly blocks: BlockSource;
   readonly #threads: { filler(local: ChunkFiller): ChunkFiller } | undefined;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
+  /** Those of snapshots: what they lent is found by all who look there. */
+  readonly #snapshotTrees = new Map<bigint, BlockTree>();
   #codecs: Promise<Codecs> | undefined;
   #scratch: Uint8Array | undefined;
   #extentTree: Promise<Tree> | undefined;
@@ -67,7 +69,8 @@ export class ImageSource implements SendSource, DataSource {
     if (id === FS_TREE_OBJECTID)
       throw new UnsupportedError("Cannot send the top-level subvolume: it has no name", where);
     const { uuid, receivedUuid, ctransid } = item;
-    const tree = await this.#volume.openTree(id);
+    const tree = this.#snapshotTrees.get(id) ?? (await this.#volume.openTree(id));
+    this.#snapshotTrees.set(id, tree);
     return new Snapshot({ id, tree, name: await this.#nameOf(id), uuid, receivedUuid, ctransid, isReadOnly });
   }
 
@@ -153,6 +156,8 @@ export class ImageSource implements SendSource, DataSource {
 
   async #openTree(id: bigint): Promise<BlockTree | undefined> {
     if (!isSubvolumeId(id)) return undefined;
+    const tree = this.#snapshotTrees.get(id);
+    if (tree !== undefined) return tree;
     return (await this.#volume.findRoot(id)) === undefined ? undefined : this.#volume.openTree(id);
   }
 

@@ -25,8 +25,12 @@ export interface LogicalSource {
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined;
   /** As `readNode`, without waiting: where the devices can be read so, and the first copy is good. */
   readNow?(logical: number, expect: NodeExpectation): NodeBlock | undefined;
-  /** As `readNow`, into `bytes` of the caller's own: nothing keeps the node. */
-  readInto?(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined;
+  /**
+   * As `readNow`, into `bytes` of the caller's own, who may read into them again and has to take them back at the end.
+   * Until either, `cached` gives copies.
+   */
+  lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined;
+  takeBack?(bytes: Uint8Array): void;
   /** A hint that these nodes will be wanted soon, in this order. */
   prefetch?(logicals: readonly number[]): void;
 }
@@ -72,10 +76,11 @@ export interface BlockTree extends Tree {
   /** As `child`, without waiting; `undefined` where that can't be. */
   childNow(node: NodeBlock, slot: number): NodeBlock | undefined;
   /**
-   * As `childNow`, for leaves that are passed once: where nobody keeps the leaf, it is read into `bytes`. Lookups find
-   * it there, until the tree lends the next one.
+   * As `childNow`, for leaves that are passed once: a leaf that is not in memory is read into `bytes`. Lookups find
+   * it there.
    *
-   * @param bytes As many as a node has. They are the caller's again with the next call.
+   * @param bytes As many as a node has. They stay as they are for two more calls, then go with `takeBack`.
    */
   lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined;
+  takeBack(bytes: Uint8Array): void;
 }

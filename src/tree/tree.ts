@@ -12,8 +12,9 @@ export class NodeTree implements BlockTree {
   readonly source: LogicalSource;
   /** Searches mostly go where the one before went. */
   #lastLeaf: NodeBlock | undefined;
-  /** Its bytes are lent, and become another leaf's with the next. */
+  /** Their bytes are lent, and become other leaves'. */
   #lentLeaf: NodeBlock | undefined;
+  #lentBefore: NodeBlock | undefined;
 
   private constructor(source: LogicalSource, id: bigint, root: NodeBlock) {
     this.source = source;
@@ -50,6 +51,8 @@ export class NodeTree implements BlockTree {
     if (leaf !== undefined && holds(leaf, key)) return findInLeaf(leaf, key, match);
     const lent = this.#lentLeaf;
     if (lent !== undefined && holds(lent, key)) return findInLeaf(lent, key, match);
+    const before = this.#lentBefore;
+    if (before !== undefined && holds(before, key)) return findInLeaf(before, key, match);
     let node = this.root;
     let expect: ChildExpectation | undefined;
     while (node.level > 0) {
@@ -90,12 +93,18 @@ export class NodeTree implements BlockTree {
   lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined {
     const expect = new ChildExpectation(node, slot, this.id);
     const logical = childLogical(node, slot);
-    this.#lentLeaf = undefined;
-    const leaf = this.source.cached(logical, expect) ?? this.source.readInto?.(logical, expect, bytes);
+    const leaf = this.source.cached(logical, expect) ?? this.source.lend?.(logical, expect, bytes);
     if (leaf === undefined) return this.#childNow(logical, expect);
     expect.check(leaf);
+    this.#lentBefore = this.#lentLeaf;
     this.#lentLeaf = leaf;
     return leaf;
+  }
+
+  takeBack(bytes: Uint8Array): void {
+    this.#lentLeaf = undefined;
+    this.#lentBefore = undefined;
+    this.source.takeBack?.(bytes);
   }
 
   #childNow(logical: number, expect: ChildExpectation): NodeBlock | undefined {

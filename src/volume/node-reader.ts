@@ -22,6 +22,9 @@ export class NodeReader implements LogicalSource {
   readonly #onEvent: OnEvent;
   readonly #scratch: Uint8Array;
   readonly #scratchContent: Uint8Array;
+  /** Nodes in bytes that are others' to use again, by address; and the addresses. */
+  readonly #lent = new Map<number, NodeBlock>();
+  readonly #lentIn = new WeakMap<Uint8Array, number>();
   /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
   readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
 
@@ -36,7 +39,34 @@ export class NodeReader implements LogicalSource {
   }
 
   cached(logical: number, expect: NodeExpectation): NodeBlock | undefined {
-    return this.cache.get(logical, expect.generation);
+    const { generation } = expect;
+    return (
+      this.cache.get(logical, generation) ?? (this.#lent.size > 0 ? this.#keepLent(logical, generation) : undefined)
+    );
+  }
+
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
+    this.takeBack(bytes);
+    const node = this.#readInto(logical, expect, bytes);
+    if (node !== undefined) {
+      this.#lent.set(logical, node);
+      this.#lentIn.set(bytes, logical);
+    }
+    return node;
+  }
+
+  takeBack(bytes: Uint8Array): void {
+    const logical = this.#lentIn.get(bytes);
+    if (logical !== undefined && this.#lent.get(logical)?.bytes === bytes) this.#lent.delete(logical);
+  }
+
+  /** A lent node that somebody else wants as well: as a copy, which may be kept. */
+  #keepLent(logical: number, generation: number): NodeBlock | undefined {
+    const node = this.#lent.get(logical);
+    if (node === undefined || node.generation !== generation) return undefined;
+    const copy = new NodeBlock(node.bytes.slice(), node.where);
+    this.cache.put(copy);
+    return copy;
   }
 
   async readNode(logical: number, expect: NodeExpectation): Promise<NodeBlock> {
@@ -88,13 +118,13 @@ export class NodeReader implements LogicalSource {
 
   /** As `readNode`, without waiting. What is wrong with the first copy is for `readNode` to find out and to tell. */
   readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
-    const node = this.readInto(logical, expect, undefined);
+    const node = this.#readInto(logical, expect, undefined);
     if (node !== undefined) this.cache.put(node);
     return node;
   }
 
-  /** As `readNow`, without keeping the node. @param bytes For the node; those of its own unless given. */
-  readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array | undefined): NodeBlock | undefined {
+  /** @param bytes For the node; those of its own unless given. */
+  #readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array | undefined): NodeBlock | undefined {
     try {
       const mirror = this.#firstMirror(logical);
       const source = mirror.kind === "stored" ? this.#mirrors.devices.get(mirror.devid)?.source : undefined;

@@ -92,8 +92,12 @@ export class Volume implements LogicalSource {
     return this.#nodes.readNow(logical, expect);
   }
 
-  readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
-    return this.#nodes.readInto(logical, expect, bytes);
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
+    return this.#nodes.lend(logical, expect, bytes);
+  }
+
+  takeBack(bytes: Uint8Array): void {
+    this.#nodes.takeBack(bytes);
   }
 
   prefetch(logicals: readonly number[]): void {
