@@ -10,8 +10,12 @@ import { WorkerPool } from "./worker-pool.ts";
 // The same path seen from src/node/ and from dist/node/: a thread runs JavaScript.
 const WORKER = new URL("../../dist/node/send-worker.js", import.meta.url);
 
-/** Short sends end before a thread has begun. */
+/**
+ * Short sends end before a thread has begun. In an increment, looking at both trees takes longer than the data of some
+ * hundred chunks: threads would take more from that than they give.
+ */
 const CHUNKS_BEFORE_THREADS = 6;
+const CHUNKS_OF_INCREMENT = 192;
 /** Chunks under way for each thread: one that is filled, two that wait. */
 const CHUNKS_PER_THREAD = 3;
 
@@ -31,11 +35,12 @@ export class SendThreads {
   }
 
   /** A filler that begins with `local` and goes on with threads. */
-  filler(local: ChunkFiller): ChunkFiller {
+  filler(local: ChunkFiller, isIncrement: boolean): ChunkFiller {
+    const alone = isIncrement ? CHUNKS_OF_INCREMENT : CHUNKS_BEFORE_THREADS;
     let count = 0;
     return {
       width: this.#width,
-      fill: (chunk) => (count++ < CHUNKS_BEFORE_THREADS ? local.fill(chunk) : this.#fill(chunk)),
+      fill: (chunk) => (count++ < alone ? local.fill(chunk) : this.#fill(chunk)),
     };
   }
 

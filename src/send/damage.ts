@@ -36,7 +36,10 @@ export class DamageCheck {
   /** Whether all of it can be read; if not, it is remembered. Damage of the tree itself is thrown. */
   async isGood(inode: number, facts: InodeFacts): Promise<boolean> {
     const { sectorSize } = this.#source;
-    const out = new CommandOutput(new ChunkQueue(this.#source.filler(this.#snapshot), { write: () => {} }), PROTOCOL);
+    const out = new CommandOutput(
+      new ChunkQueue(this.#source.filler(this.#snapshot, false), { write: () => {} }),
+      PROTOCOL,
+    );
     const data = new FileData(this.#source, out);
     for await (const { leaf, first, last } of this.#snapshot.tree.leaves(itemsOf(BigInt(inode), EXTENT_DATA))) {
       for (let slot = first; slot < last; slot++) {

@@ -10,10 +10,11 @@ import {
 import { keyOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import { keyAt, type Leaf } from "../format/node.ts";
+import type { LeafSpan } from "../tree/source.ts";
 import type { CloneSource, Clones } from "./clones.ts";
 import type { FileData } from "./file-data.ts";
 import { type FileItem, readFileItem } from "./file-item.ts";
-import { fileItems, isFileItem } from "./file-items.ts";
+import { fileItems, findFileItem, isFileItem, visitFileItems } from "./file-items.ts";
 import { hasChecksums } from "./inode-facts.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
@@ -76,14 +77,20 @@ export class Extents {
     }
   }
 
-  async #sendChanged(item: FileItem): Promise<void> {
-    if (!(await this.#isUnchanged(item))) await this.#sendItem(item);
-    await this.#sendHoleBefore(item);
+  #sendChanged(item: FileItem): void | Promise<void> {
+    const isUnchanged = this.#isUnchanged(item);
+    if (isUnchanged instanceof Promise) return isUnchanged.then((is) => this.#sendUnless(is, item));
+    return this.#sendUnless(isUnchanged, item);
+  }
+
+  #sendUnless(isUnchanged: boolean, item: FileItem): void | Promise<void> {
+    const sent = isUnchanged ? undefined : this.#sendItem(item);
+    return sent === undefined ? this.#sendHoleBefore(item) : sent.then(() => this.#sendHoleBefore(item));
   }
 
   /** An item that both snapshots have: only the hole in front of it may be new. */
-  pass(leaf: Leaf, slot: number): Promise<void> | undefined {
-    if (!this.#sendsHoles || readSafe(leaf.view, keyAt(leaf, slot)) !== this.#state.ino) return undefined;
+  pass(leaf: Leaf, slot: number): void | Promise<void> {
+    if (!this.#sendsHoles || readSafe(leaf.view, keyAt(leaf, slot)) !== this.#state.ino) return;
     return this.#sendHoleBefore(readFileItem(leaf, slot, this.#options.sectorSize));
   }
 
@@ -125,20 +132,30 @@ export class Extents {
   #sendData(item: FileItem, offset: number, length: number): void | Promise<void> {
     const { noData, chunkBytes } = this.#options;
     if (noData) return this.#updateExtent(offset, length);
-    const { keptPath: path, left, ino } = this.#state;
-    const facts = left.inodeNow(ino);
-    if (path === undefined || facts === undefined || facts === null || length > AT_ONCE * chunkBytes) {
-      return this.#sendWaiting(item, offset, length);
-    }
-    const verified = hasChecksums(facts);
+    if (length > AT_ONCE * chunkBytes) return this.#sendLong(item, offset, length);
+    const file = whenRead(() => this.#file());
+    if (file instanceof Promise) return file.then((found) => this.#sendAtOnce(item, offset, length, found));
+    this.#sendAtOnce(item, offset, length, file);
+  }
+
+  #file(): { readonly path: Uint8Array; readonly verified: boolean } {
+    const { left, ino } = this.#state;
+    return { path: this.#paths.current(), verified: hasChecksums(left.getInode(ino)) };
+  }
+
+  #sendAtOnce(
+    item: FileItem,
+    offset: number,
+    length: number,
+    { path, verified }: { readonly path: Uint8Array; readonly verified: boolean },
+  ): void {
     if (this.#isEncoded(item, length)) this.#encodedWrite(item, offset, length, path, verified);
     else this.#writePlain(item, offset, length, path, verified);
   }
 
-  async #sendWaiting(item: FileItem, offset: number, length: number): Promise<void> {
-    const { left, ino, out } = this.#state;
-    const verified = hasChecksums(await whenRead(() => left.getInode(ino)));
-    const path = await whenRead(() => this.#paths.current());
+  async #sendLong(item: FileItem, offset: number, length: number): Promise<void> {
+    const { out } = this.#state;
+    const { path, verified } = await whenRead(() => this.#file());
     if (this.#isEncoded(item, length)) return this.#encodedWrite(item, offset, length, path, verified);
     const step = AT_ONCE * this.#options.chunkBytes;
     for (let at = offset; at < offset + length; at += step) {
@@ -211,15 +228,19 @@ export class Extents {
     return right !== undefined && !isNew && !isDeleted && !isReplaced && isFile;
   }
 
-  async #sendHoleBefore(item: FileItem): Promise<void> {
+  #sendHoleBefore(item: FileItem): void | Promise<void> {
     if (!this.#sendsHoles) return;
     // Leaves that both snapshots share are not seen: what ends before this item has to be looked up.
     const isFirst = item.slot === 0 || !this.#options.seesLeaves;
-    if (this.#lastEnd === undefined || (isFirst && this.#lastEnd < item.start)) {
-      this.#lastEnd = await this.#endBefore(item.start);
-    }
-    if (this.#lastEnd < item.start) await this.#sendHole(this.#lastEnd, item.start);
+    const isKnown = this.#lastEnd !== undefined && !(isFirst && this.#lastEnd < item.start);
+    const end = isKnown ? this.#lastEnd! : this.#endBefore(item.start);
+    if (end instanceof Promise) return end.then((known) => this.#sendHoleFrom(known, item));
+    return this.#sendHoleFrom(end, item);
+  }
+
+  #sendHoleFrom(end: number, item: FileItem): void | Promise<void> {
     this.#lastEnd = item.end;
+    if (end < item.start) return this.#sendHole(end, item.start);
   }
 
   /** The hole at the end of the current inode. */
@@ -231,12 +252,19 @@ export class Extents {
   }
 
   /** End of the last item that begins before `offset`. */
-  async #endBefore(offset: number | undefined): Promise<number> {
+  #endBefore(offset: number | undefined): number | Promise<number> {
     const { left, ino } = this.#state;
-    const last = offset === undefined ? 0xffff_ffff_ffff_ffffn : BigInt(offset) - 1n;
-    if (last < 0n) return 0;
-    const span = await left.tree.find(keyOf(BigInt(ino), EXTENT_DATA, last), "atOrBefore");
-    if (span === undefined || !isFileItem(span.leaf, span.first, ino)) return 0;
+    if (offset === 0) return 0;
+    const last = offset === undefined ? Number.MAX_SAFE_INTEGER : offset - 1;
+    const span = findFileItem(left.tree, ino, last);
+    if (span !== null) return this.#endOf(span);
+    return left.tree
+      .find(keyOf(BigInt(ino), EXTENT_DATA, BigInt(last)), "atOrBefore")
+      .then((read) => this.#endOf(read));
+  }
+
+  #endOf(span: LeafSpan | undefined): number {
+    if (span === undefined || !isFileItem(span.leaf, span.first, this.#state.ino)) return 0;
     return readFileItem(span.leaf, span.first, this.#options.sectorSize).end;
   }
 
@@ -282,13 +310,14 @@ export class Extents {
   }
 
   /** Whether the parent has the same bytes in the same place, as far as the kernel looks. */
-  async #isUnchanged(item: FileItem): Promise<boolean> {
+  #isUnchanged(item: FileItem): boolean | Promise<boolean> {
     if (item.type !== FILE_EXTENT_REG) return false;
     const { right, ino } = this.#state;
     const { start, end } = item;
     const isHole = item.diskBytenr === 0;
     let reached: number | undefined;
-    for await (const other of fileItems(right!.tree, ino, start, this.#options.sectorSize)) {
+    let answer: boolean | undefined;
+    const judge = (other: FileItem): boolean | undefined => {
       // Without an item at or before the offset, the parent has nothing here.
       if (reached === undefined && other.start > start) return isHole;
       if (reached !== undefined && other.start !== reached) return false;
@@ -300,8 +329,15 @@ export class Extents {
       const theirs = other.offset + Math.max(start - other.start, 0);
       if (item.diskBytenr !== other.diskBytenr || ours !== theirs || item.generation !== other.generation) return false;
       reached = other.end;
-    }
-    return reached === undefined ? isHole : reached >= end;
+      return undefined;
+    };
+    const decide = (): boolean => answer ?? (reached === undefined ? isHole : reached >= end);
+    const visit = (other: FileItem): boolean => {
+      answer = judge(other);
+      return answer !== undefined;
+    };
+    const visiting = visitFileItems(right!.tree, ino, start, this.#options.sectorSize, visit);
+    return visiting === undefined ? decide() : visiting.then(decide);
   }
 }
 

@@ -128,7 +128,7 @@ export class Generator {
     if (ino < ROOT_INODE) return undefined;
     if (result === SAME) {
       return type === EXTENT_DATA
-        ? this.#extents.pass(leaf, slot)
+        ? (this.#extents.pass(leaf, slot) ?? undefined)
         : this.#onSameName(ino, type, left!, leftSlot, right!, rightSlot);
     }
     const isWanted = type <= VERITY_DESC_ITEM || type === EXTENT_DATA;

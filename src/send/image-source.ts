@@ -20,11 +20,15 @@ const MAX_TREES = 64;
 /** More than a piece of data has, with the rest of its last sector. */
 const SCRATCH_BYTES = 192 * 1024;
 
+interface FillerThreads {
+  filler(local: ChunkFiller, isIncrement: boolean): ChunkFiller;
+}
+
 /** Snapshots of an image, to send. */
 export class ImageSource implements SendSource, DataSource {
   readonly #volume: Volume;
   readonly blocks: BlockSource;
-  readonly #threads: { filler(local: ChunkFiller): ChunkFiller } | undefined;
+  readonly #threads: FillerThreads | undefined;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
   /** Those of snapshots: what they lent is found by all who look there. */
   readonly #snapshotTrees = new Map<bigint, BlockTree>();
@@ -33,7 +37,7 @@ export class ImageSource implements SendSource, DataSource {
   #extentTree: Promise<Tree> | undefined;
 
   /** @param threads Fill chunks in place of this thread. */
-  constructor(volume: Volume, threads?: { filler(local: ChunkFiller): ChunkFiller }) {
+  constructor(volume: Volume, threads?: FillerThreads) {
     this.#volume = volume;
     this.#threads = threads;
     this.blocks = {
@@ -95,9 +99,9 @@ export class ImageSource implements SendSource, DataSource {
     return this.#codecs;
   }
 
-  filler(): ChunkFiller {
+  filler(_snapshot?: Snapshot, isIncrement = false): ChunkFiller {
     const local = new DataFiller(this);
-    return this.#threads?.filler(local) ?? local;
+    return this.#threads?.filler(local, isIncrement) ?? local;
   }
 
   readStored({ diskBytenr, hasChecksums }: Piece, from: number, target: Uint8Array): void | Promise<void> {

@@ -27,8 +27,8 @@ export interface SendSource {
   readonly nodeSize: number;
   /** The read-only snapshot with this id. @param mayBeWritable Where nobody can write to it, any subvolume will do. */
   openSnapshot(id: bigint, mayBeWritable?: boolean): Promise<Snapshot>;
-  /** Fills chunks with data, for one stream of a snapshot. */
-  filler(snapshot: Snapshot): ChunkFiller;
+  /** Fills chunks with data, for one stream of a snapshot. @param isIncrement Mostly, that is a short one. */
+  filler(snapshot: Snapshot, isIncrement: boolean): ChunkFiller;
   /** Whether all of these bytes are data of one chunk. */
   isData(logical: number, length: number): boolean;
   /** What back references need; absent where block addresses can't be seen. */
