@@ -95,6 +95,21 @@ class Cursor {
   }
 }
 
+/** Gives all of a tree's items as new ones. */
+export async function walkTree(tree: BlockTree, onItem: OnItem): Promise<void> {
+  const cursor = new Cursor(tree);
+  try {
+    for (let goesOn = cursor.node.count > 0; goesOn; ) {
+      const isLeaf = cursor.level === 0;
+      const waiting = isLeaf ? onItem(NEW, cursor.node, cursor.slot, undefined, 0) : cursor.down();
+      if (waiting !== undefined) await waiting;
+      if (isLeaf) goesOn = cursor.next();
+    }
+  } finally {
+    cursor.close();
+  }
+}
+
 /**
  * Compares two trees in key order. A block that both have under the same key is passed over, as the kernel does: side
  * by side, so that a shared block is still looked into where the other side has just been entered.

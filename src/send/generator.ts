@@ -7,7 +7,7 @@ import { keyAt, type Leaf, slotType } from "../format/node.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
 import { BackRefs } from "./back-refs.ts";
 import { Clones } from "./clones.ts";
-import { CHANGED, compareTrees, GONE, NEW, SAME } from "./compare.ts";
+import { CHANGED, compareTrees, GONE, NEW, SAME, walkTree } from "./compare.ts";
 import { type AgedTree, compareItems } from "./compare-items.ts";
 import type { DamageCheck } from "./damage.ts";
 import { type DataOptions, Extents } from "./extents.ts";
@@ -97,6 +97,11 @@ export class Generator {
 
   async #walk({ tree }: Snapshot): Promise<void> {
     const { out } = this.#state;
+    if (isBlockTree(tree) && canReadNow(tree)) {
+      return walkTree(tree, (result, leaf, slot) => {
+        return this.#onItem(result, leaf, slot, undefined, 0) ?? (out.isFull ? out.drain() : undefined);
+      });
+    }
     for await (const { leaf, first, last } of tree.leaves({ first: keyOf(BigInt(ROOT_INODE), INODE_ITEM, 0n) })) {
       for (let slot = first; slot < last; slot++) {
         const waiting = this.#onItem(NEW, leaf, slot, undefined, 0);
@@ -400,6 +405,11 @@ export class Generator {
     out.words("fileattr", flagsLow, flagsHigh);
     out.end();
   }
+}
+
+/** Where nodes have to be waited for, they are better read ahead. */
+function canReadNow(tree: BlockTree): boolean {
+  return tree.root.level > 0 && tree.childNow(tree.root, 0) !== undefined;
 }
 
 function isBlockTree(tree: Tree): tree is BlockTree {

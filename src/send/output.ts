@@ -14,6 +14,9 @@ export interface CommandCount {
   bytes: number;
 }
 
+/** Up to this length, a loop is quicker than a call. */
+const LOOP_BYTES = 48;
+
 /** Bytes of an integer attribute that is not a u64. */
 const NARROW: Partial<Record<AttributeField, 4>> = {
   fallocateMode: 4,
@@ -62,6 +65,7 @@ export class CommandOutput {
 
   begin(command: CommandName): void {
     const out = this.#out;
+    // Attributes are written into the slack behind that; only long ones ask for more.
     out.reserve(COMMAND_HEADER_BYTES);
     this.#command = command;
     this.#start = out.used;
@@ -71,15 +75,14 @@ export class CommandOutput {
 
   /** @throws {BtrfsError} `limit`, for what does not fit into an attribute. */
   bytes(field: AttributeField, value: Uint8Array): void {
-    const out = this.#out;
     const length = value.byteLength;
     if (length > 0xffff)
       throw new BtrfsError("limit", `Cannot send ${field}: it has ${length} bytes, at most 65535 fit`);
-    out.reserve(4 + length);
-    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
-    out.view.setUint16(out.used + 2, length, true);
-    out.bytes.set(value, out.used + 4);
-    out.used += 4 + length;
+    if (length > MAX_PATH_BYTES) this.#out.reserve(4 + length);
+    const { bytes } = this.#out;
+    const at = this.#attribute(field, length);
+    if (length > LOOP_BYTES) bytes.set(value, at);
+    else for (let byte = 0; byte < length; byte++) bytes[at + byte] = value[byte]!;
   }
 
   /** @throws {BtrfsError} `limit`, for paths that are longer than the kernel's longest. */
@@ -93,35 +96,33 @@ export class CommandOutput {
 
   /** A u64 or u32 attribute. @param value Up to 2^53 - 1. */
   number(field: AttributeField, value: number): void {
-    const out = this.#out;
-    const size = NARROW[field] ?? 8;
-    out.reserve(4 + size);
-    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
-    out.view.setUint16(out.used + 2, size, true);
-    if (size === 4) out.view.setUint32(out.used + 4, value, true);
-    else writeSafe(out.view, out.used + 4, value);
-    out.used += 4 + size;
+    const { view } = this.#out;
+    if (NARROW[field] === 4) view.setUint32(this.#attribute(field, 4), value, true);
+    else writeSafe(view, this.#attribute(field, 8), value);
   }
 
   /** A u64 attribute as two u32. */
   words(field: AttributeField, low: number, high: number): void {
-    const out = this.#out;
-    out.reserve(12);
-    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
-    out.view.setUint16(out.used + 2, 8, true);
-    out.view.setUint32(out.used + 4, low, true);
-    out.view.setUint32(out.used + 8, high, true);
-    out.used += 12;
+    const { view } = this.#out;
+    const at = this.#attribute(field, 8);
+    view.setUint32(at, low, true);
+    view.setUint32(at + 4, high, true);
   }
 
-  /** An attribute as `size` bytes of an item. */
+  /** An attribute as a few bytes of an item. */
   copy(field: AttributeField, from: Uint8Array, at: number, size: number): void {
+    const { bytes } = this.#out;
+    const to = this.#attribute(field, size);
+    for (let byte = 0; byte < size; byte++) bytes[to + byte] = from[at + byte]!;
+  }
+
+  /** The head of an attribute that the slack has room for. @returns Where its value is to stand. */
+  #attribute(field: AttributeField, length: number): number {
     const out = this.#out;
-    out.reserve(4 + size);
-    out.view.setUint16(out.used, ATTRIBUTES[field].number, true);
-    out.view.setUint16(out.used + 2, size, true);
-    for (let byte = 0; byte < size; byte++) out.bytes[out.used + 4 + byte] = from[at + byte]!;
-    out.used += 4 + size;
+    const at = out.used + 4;
+    out.view.setUint32(out.used, ATTRIBUTES[field].number + length * 0x1_0000, true);
+    out.used = at + length;
+    return at;
   }
 
   /** DATA, which comes last, as bytes that are at hand: `length` of them, zeros behind those of `value`. */
