@@ -45,6 +45,8 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "subvolume set-default",
     load: async () => (await import("./commands/subvolume-default.ts")).subvolumeSetDefault as Command,
   },
+  { name: "property get", load: async () => (await import("./commands/property.ts")).propertyGet as Command },
+  { name: "property set", load: async () => (await import("./commands/property.ts")).propertySet as Command },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
   { name: "cp", load: async () => (await import("./commands/cp.ts")).cp as Command },
   { name: "rm", load: async () => (await import("./commands/rm.ts")).rm as Command },

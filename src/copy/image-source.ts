@@ -3,10 +3,11 @@ import { readContent } from "../edit/content.ts";
 import { extentEnd, firstExtent } from "../edit/extents.ts";
 import { readInode } from "../edit/inode.ts";
 import { getName } from "../edit/names.ts";
+import { larger, smaller } from "../edit/offsets.ts";
 import type { Place } from "../edit/place.ts";
 import { isSubvolumeHere } from "../edit/placeholder.ts";
 import { decodeDirEntries } from "../format/dir-item.ts";
-import { FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC } from "../format/file-extent.ts";
+import { FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC, type FileExtent } from "../format/file-extent.ts";
 import { itemsOf } from "../format/key.ts";
 import { DIR_INDEX, INODE_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes } from "../format/node.ts";
@@ -93,22 +94,30 @@ export class ImageSource implements SourceNode {
     const { size } = this.stat;
     const buffer = new Uint8Array(size < BigInt(bytes) ? Number(size) : bytes);
     for (let at = 0n; at < size; ) {
-      const place = await this.#place();
-      const extent = await firstExtent(place, this.#inode, at, size);
-      if (extent === undefined) return;
-      if (extent.fileOffset > at) at = extent.fileOffset;
-      const isHole =
-        extent.type === FILE_EXTENT_PREALLOC || (extent.type !== FILE_EXTENT_INLINE && extent.diskBytenr === 0);
-      if (isHole) {
-        at = extentEnd(extent, place.tx.volume.sectorSize);
-        continue;
+      const run = await this.#nextRun(at, BigInt(buffer.byteLength));
+      if (run === undefined) return;
+      const data = buffer.subarray(0, Number(run.end - run.start));
+      await readContent(await this.#place(), this.#inode, run.start, data);
+      yield { at: run.start, data };
+      at = run.end;
+    }
+  }
+
+  /** The next stretch without a hole, from `at` on. @param most Bytes. */
+  async #nextRun(at: bigint, most: bigint): Promise<{ readonly start: bigint; readonly end: bigint } | undefined> {
+    const place = await this.#place();
+    const { sectorSize } = place.tx.volume;
+    const { size } = this.stat;
+    let start: bigint | undefined;
+    for (let end = at; ; ) {
+      const extent = end < size ? await firstExtent(place, this.#inode, end, size) : undefined;
+      const isNext = extent !== undefined && !isHole(extent) && (start === undefined || extent.fileOffset <= end);
+      if (isNext) start ??= larger(extent.fileOffset, at);
+      if (start !== undefined && (!isNext || end - start >= most)) {
+        return { start, end: smaller(smaller(end, start + most), size) };
       }
-      // Up to the next hole or not: what else is there is read as zeros.
-      const left = size - at;
-      const data = left < BigInt(buffer.byteLength) ? buffer.subarray(0, Number(left)) : buffer;
-      await readContent(place, this.#inode, at, data);
-      yield { at, data };
-      at += BigInt(data.byteLength);
+      if (extent === undefined) return undefined;
+      end = extentEnd(extent, sectorSize);
     }
   }
 
@@ -121,4 +130,9 @@ export class ImageSource implements SourceNode {
   #place(): Promise<Place> {
     return this.#batches.place(this.#tree);
   }
+}
+
+function isHole(extent: FileExtent): boolean {
+  if (extent.type === FILE_EXTENT_INLINE) return false;
+  return extent.type === FILE_EXTENT_PREALLOC || extent.diskBytenr === 0;
 }

@@ -1,11 +1,13 @@
 export * from "./attributes.ts";
 export { AT_FDCWD, type Name, pathOf } from "./call.ts";
+export { getDefaultSubvolume } from "./default-subvolume.ts";
 export { LinuxDirectoryHost, type OpenDirectoryHost, openDirectoryHost } from "./directory-host.ts";
 export * from "./encoded.ts";
 export * from "./entries.ts";
 export * from "./file.ts";
 export * from "./file-ioctls.ts";
 export * from "./filesystem.ts";
+export { HostSource } from "./host-source.ts";
 export { LiveSendSource } from "./live-send-source.ts";
 export { lockFile } from "./lock.ts";
 export * from "./lookup.ts";

@@ -75,6 +75,14 @@ test("what can't be is refused by name, and changes nothing", () => {
   expect(listed()).toEqual(["/s", "/fixed ro"]);
 }, 120_000);
 
+test("properties are set and printed, and a read-only subvolume becomes writable that way", () => {
+  done("property", "set", `${image}:/fixed`, "ro", "false");
+  expect(done("property", "get", `${image}:/fixed`)).toBe("ro=false\n");
+  done("subvolume", "create", "-q", `${image}:/fixed/in`);
+  expect(btrkit(["property", "set", `${image}:/s`, "color", "red"]).status).toBe(2);
+  done("property", "set", `${image}:/fixed`, "ro", "true");
+}, 120_000);
+
 test("an extent read from one file is written to another, with the errors of the ioctl", () => {
   const metadata = join(folder, "metadata.json");
   const data = join(folder, "data");
