@@ -1,5 +1,6 @@
 import { viewOf } from "../bytes/bytes.ts";
 import { BtrfsError } from "../errors.ts";
+import { INODE_ROOT_ITEM_INIT } from "../format/inode.ts";
 import { itemsOf, type Key, type KeyRange, keyOf, MAX_U64, packKey } from "../format/key.ts";
 import { EXTENT_DATA_REF, ROOT_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type NodeBlock, NodeHeader, slotKey } from "../format/node.ts";
@@ -7,6 +8,7 @@ import {
   CHUNK_TREE_OBJECTID,
   CSUM_TREE_OBJECTID,
   EXTENT_TREE_OBJECTID,
+  isSubvolumeId,
   ROOT_TREE_OBJECTID,
 } from "../format/objectid.ts";
 import { decodeRootItem, type RootItem } from "../format/root.ts";
@@ -166,7 +168,11 @@ export class Transaction {
     const span = await this.find(ROOT_TREE_OBJECTID, keyOf(id, ROOT_ITEM, MAX_U64), "atOrBefore");
     const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
     if (span === undefined || key?.objectid !== id || key.type !== ROOT_ITEM) return undefined;
-    return { key, item: decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first)) };
+    const item = decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first));
+    // Without the mark, as mkfs leaves the top level, the subvolume's flags would not count: a read-only snapshot of it
+    // would be writable.
+    if (isSubvolumeId(id)) item.inode.flags |= BigInt(INODE_ROOT_ITEM_INIT);
+    return { key, item };
   }
 
   /**

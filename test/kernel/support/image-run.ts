@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import type { ByteStore } from "../../../src/device/source.ts";
 import { BtrfsError } from "../../../src/errors.ts";
 import { type MakeOptions, makeFilesystem } from "../../../src/mkfs/mkfs.ts";
@@ -99,7 +100,17 @@ class RunningHistory {
       }
       return this.counts;
     } catch (error) {
+      this.#keep();
       throw new HistoryFailure(this.#done, this.#history.log, error);
+    }
+  }
+
+  /** The image as it is, where BTRKIT_KEEP_IMAGE names a place. */
+  #keep(): void {
+    const { BTRKIT_KEEP_IMAGE: place } = process.env;
+    if (place === undefined) return;
+    for (const [index, path] of this.#image.paths.entries()) {
+      spawnSync("cp", ["--sparse=always", path, `${place}-${index + 1}`]);
     }
   }
 
