@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { BuiltTree, redirect } from "../../test/support/build-tree.ts";
 import { CorruptError } from "../errors.ts";
-import { compareKeys, type Key, type KeyRange, keyAfter, keyOf } from "../format/key.ts";
+import { compareKeys, type Key, type KeyRange, keyAfter, keyOf, packKey } from "../format/key.ts";
 import { STRING_ITEM } from "../format/key-type.ts";
-import { childLogical, itemBytes, slotKey } from "../format/node.ts";
+import { childLogical, itemBytes, NodeBlock, slotKey } from "../format/node.ts";
 import type { LeavesOptions, Tree } from "./source.ts";
 import { NodeTree } from "./tree.ts";
 
@@ -174,4 +174,29 @@ test("the end of a last child comes from the nodes above", async () => {
   await expect(keysIn(tree)).rejects.toThrow("last key is (9 STRING_ITEM 0), expected one below (9 STRING_ITEM 0)");
   await expect(tree.find(hundred[8]!, "exact")).rejects.toThrow(CorruptError);
   expect(keyAfter(hundred[8]!)?.objectid).toBe(8n);
+});
+
+// A bad copy is read over what was lent before: nothing may be looked up there any more.
+test("lookups don't trust a lent leaf whose bytes were used again", async () => {
+  const built = treeOf(hundred.slice(0, 9));
+  const bytes = new Uint8Array(4096);
+  let isBad = false;
+  const source = {
+    readNode: built.readNode.bind(built),
+    cached: () => undefined,
+    lend(logical: number) {
+      const node = built.nodes.get(logical)!;
+      if (isBad) bytes.fill(0xff);
+      else bytes.set(node.bytes);
+      return isBad ? undefined : new NodeBlock(bytes);
+    },
+  };
+  const tree = await NodeTree.open(source, built.root);
+  let node = tree.root;
+  while (node.level > 1) node = await tree.child(node, 0);
+  expect(tree.lendNow(node, 0, bytes)?.level).toBe(0);
+  expect(tree.findNow(packKey(hundred[1]!), "exact")?.first).toBe(1);
+  isBad = true;
+  expect(tree.lendNow(node, 1, bytes)).toBeUndefined();
+  expect(tree.findNow(packKey(hundred[1]!), "exact")).toBeNull();
 });

@@ -94,7 +94,12 @@ export class NodeTree implements BlockTree {
     const expect = new ChildExpectation(node, slot, this.id);
     const logical = childLogical(node, slot);
     const leaf = this.source.cached(logical, expect) ?? this.source.lend?.(logical, expect, bytes);
-    if (leaf === undefined) return this.#childNow(logical, expect);
+    if (leaf === undefined) {
+      // What was lent before is not known to last as long as this tree would go on using it.
+      this.#lentLeaf = undefined;
+      this.#lentBefore = undefined;
+      return this.#childNow(logical, expect);
+    }
     expect.check(leaf);
     this.#lentBefore = this.#lentLeaf;
     this.#lentLeaf = leaf;
