@@ -63,7 +63,7 @@ const STRUCTS = {
 };
 
 const SYSCALLS =
-  `read close lseek ioctl pread64 pwrite64 fcntl flock fsync fdatasync ftruncate fchmod fchown fstatfs setxattr lsetxattr
+  `read close lseek ioctl pread64 pwrite64 pwritev fcntl flock fsync fdatasync ftruncate fchmod fchown fstatfs setxattr lsetxattr
   fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr removexattr lremovexattr fremovexattr getdents64
   openat mkdirat mknodat fchownat unlinkat linkat symlinkat readlinkat fchmodat utimensat fallocate pipe2 syncfs renameat2
   copy_file_range statx openat2`

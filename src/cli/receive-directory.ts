@@ -29,11 +29,12 @@ export async function receiveDirectory(
   flags: ReceiveFlags,
   options: DirectoryFlags,
 ): Promise<number> {
+  const input = (await source.readAhead()) ?? source;
   const { host, close } = openDirectoryHost(destination);
   try {
     const target = await DirectoryTarget.open(host, { path: destination, signal: context.signal, ...options });
     try {
-      const status = await receiveInto(context, source, flags, (wishes) => receive(source, target, wishes), WORDS);
+      const status = await receiveInto(context, source, flags, (wishes) => receive(input, target, wishes), WORDS);
       const notHeld = notHeldText(target.notHeld);
       if (notHeld !== undefined && !flags.quiet) {
         context.say(`not held by ${destination}, but kept in its .btrkit: ${notHeld}`);

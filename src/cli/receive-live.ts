@@ -45,8 +45,10 @@ export async function receiveLive(
   options: LiveTargetOptions,
 ): Promise<number> {
   needRoot("receive into a mounted btrfs");
+  // Read and checked by another thread, while the rest begins.
+  const input = options.threads === 1 ? source : ((await source.readAhead()) ?? source);
   using target = LiveTarget.open(destination, options);
-  const status = await receiveInto(context, source, flags, (options) => receive(source, target, options));
+  const status = await receiveInto(context, source, flags, (wishes) => receive(input, target, wishes));
   if (target.withoutData > 0) {
     context.say(`WARNING: the stream has no data: ${target.withoutData} extents are holes, or as they were`);
   }

@@ -37,6 +37,23 @@ export async function pwriteAsync(native: Native, fd: number, data: Uint8Array, 
   }
 }
 
+/**
+ * Writes pieces of `memory` one behind the other.
+ *
+ * @param iovecs `struct iovec`, 16 bytes each, whose addresses lie in `memory`.
+ * @returns Bytes written: fewer than there are where the kernel stopped in between, or `-errno`.
+ */
+export function pwritev(
+  native: Native,
+  fd: number,
+  iovecs: Uint8Array,
+  count: number,
+  offset: bigint,
+  memory: Uint8Array,
+): number {
+  return native.call("pwritev", [fd, iovecs, count, offset, 0], memory);
+}
+
 export function ftruncate(native: Native, fd: number, size: Offset): void {
   call(native, "ftruncate", [fd, size], { act: "set file size", fd });
 }

@@ -5,8 +5,9 @@ import { decodeWrite, type EncodedFields, encodedFields, newDecodeBuffer } from 
 import type { EncodedTally } from "../../receive/encoded-tally.ts";
 import { ATTRIBUTES } from "../../stream/attributes.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
+import { COMMANDS } from "../../stream/commands.ts";
 import { encodedWrite } from "../encoded.ts";
-import { pwrite } from "../file.ts";
+import { pwrite, pwritev } from "../file.ts";
 import { FS_NOCOW_FL, getFileFlags } from "../file-ioctls.ts";
 import type { Native } from "../native.ts";
 
@@ -14,6 +15,33 @@ const DATA = ATTRIBUTES.data.number;
 
 /** What the kernel says when it will not take encoded data; anything else is a failure. */
 const REFUSALS = new Set(["EINVAL", "ENOTTY", "ENOSPC", "EOPNOTSUPP"]);
+
+const WRITE = COMMANDS.write.number;
+const PATH = ATTRIBUTES.path.number;
+const FILE_OFFSET = ATTRIBUTES.fileOffset.number;
+
+/** Commands that are written in one call, at most. */
+const MAX_RUN = 32;
+
+/** Where the WRITE commands from `i` on end of which each goes on, in the same file, where the one before ends. */
+export function endOfRun(batch: CommandBatch, i: number, last: number): number {
+  const most = Math.min(last, i + MAX_RUN);
+  let end = i + 1;
+  for (; end < most && batch.type(end) === WRITE && isSamePath(batch, i, end); end++) {
+    const before = batch.u64(end - 1, FILE_OFFSET) + BigInt(batch.valueLength(batch.find(end - 1, DATA)));
+    if (batch.u64(end, FILE_OFFSET) !== before || before >= 1n << 62n) break;
+  }
+  return end;
+}
+
+function isSamePath(batch: CommandBatch, a: number, b: number): boolean {
+  const [slotA, slotB] = [batch.find(a, PATH), batch.find(b, PATH)];
+  const length = batch.valueLength(slotA);
+  if (batch.valueLength(slotB) !== length) return false;
+  const [atA, atB] = [batch.valueAt(slotA), batch.valueAt(slotB)];
+  for (let n = 0; n < length; n++) if (batch.bytes[atA + n] !== batch.bytes[atB + n]) return false;
+  return true;
+}
 
 export interface DataWriterOptions {
   readonly native: Native;
@@ -28,6 +56,8 @@ export interface DataWriterOptions {
 export class DataWriter {
   readonly #options: DataWriterOptions;
   readonly #buffer = newDecodeBuffer();
+  /** `struct iovec`: address and length in turn. */
+  readonly #iovecs = new BigUint64Array(MAX_RUN * 2);
   /** The kernel or the filesystem has no encoded writes: not asked again. */
   #isUnknown = false;
 
@@ -37,6 +67,27 @@ export class DataWriter {
 
   write(fd: number, batch: CommandBatch, i: number): void {
     pwrite(this.#options.native, fd, batch.value(i, DATA)!, checkedOffset(batch.u64(i, ATTRIBUTES.fileOffset.number)));
+  }
+
+  /**
+   * Commands `i` up to `end`, of which each goes on where the one before ends, in one call.
+   *
+   * @returns False where the kernel did not take all of it: then each is still to be written, and to fail, by itself.
+   */
+  writeRun(fd: number, batch: CommandBatch, i: number, end: number): boolean {
+    const memory = this.#options.native.addressOf(batch.bytes);
+    let total = 0;
+    for (let at = i; at < end; at++) {
+      const slot = batch.find(at, DATA);
+      const length = batch.valueLength(slot);
+      const iovec = (at - i) * 2;
+      this.#iovecs[iovec] = memory + BigInt(batch.valueAt(slot));
+      this.#iovecs[iovec + 1] = BigInt(length);
+      total += length;
+    }
+    const offset = batch.u64(i, ATTRIBUTES.fileOffset.number);
+    const bytes = new Uint8Array(this.#iovecs.buffer);
+    return pwritev(this.#options.native, fd, bytes, end - i, offset, batch.bytes) === total;
   }
 
   encodedWrite(fd: number, batch: CommandBatch, i: number): void {

@@ -35,7 +35,10 @@ export interface LiveTargetOptions extends Partial<ApplyOptions> {
   readonly syncfs?: boolean | undefined;
   /** 1 keeps to the calling thread; 2 unless given, where the host has as many processors. */
   readonly threads?: 1 | 2 | undefined;
-  /** Commands before the other thread is started: short streams end sooner. 500 unless given; with 0 it is waited for. */
+  /**
+   * Commands without much data before the other thread is started: short streams end sooner, and large data stay here. 500
+   * unless given; with 0 it is waited for.
+   */
   readonly commandsBeforeThread?: number | undefined;
 }
 
@@ -128,7 +131,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   apply(batch: CommandBatch, first: number, last: number): void | Promise<void> {
     const { writer, shared } = this.#open!;
     if (shared !== undefined) return shared.apply(batch, first, last);
-    this.#commands += last - first;
+    this.#commands += smallCommands(batch, first, last);
     if (this.#commands > this.#commandsBeforeThread && this.#threads > 1) this.#share();
     return writer.apply(batch, first, last, this.#report);
   }
@@ -227,4 +230,13 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     const sentence = "Cannot create subvolume: something has that name already";
     throw new KernelError("BTRFS_IOC_SUBVOL_CREATE_V2", "EEXIST", sentence, { where: { path: displayName(name) } });
   }
+}
+
+/** A command with so much data is a large file's. */
+const MUCH_DATA = 16 * 1024;
+
+function smallCommands(batch: CommandBatch, first: number, last: number): number {
+  let count = 0;
+  for (let i = first; i < last; i++) if (batch.payloadLength(i) < MUCH_DATA) count++;
+  return count;
 }

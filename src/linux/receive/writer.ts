@@ -15,7 +15,7 @@ import type { Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { removeXattr, setXattr } from "../xattr.ts";
 import { CloneSources } from "./clone-sources.ts";
-import { checkedOffset, DataWriter } from "./data.ts";
+import { checkedOffset, DataWriter, endOfRun } from "./data.ts";
 import { setFileAttributes } from "./file-attributes.ts";
 import { MARK } from "./mark.ts";
 import type { MountView } from "./mount.ts";
@@ -51,6 +51,7 @@ type Handlers = { readonly [N in Exclude<CommandName, "subvol" | "snapshot" | "e
 
 const number = (field: AttributeField): number => ATTRIBUTES[field].number;
 const PATH = number("path");
+const WRITE = COMMANDS.write.number;
 
 /** Permission bits that may be there from the start; setuid, setgid and sticky wait for the owner. */
 const PLAIN_MODE = 0o777;
@@ -96,6 +97,7 @@ export class SubvolumeWriter {
     for (let i = first; i < last; i++) {
       try {
         if (this.createInPlace(batch, i, last)) i++;
+        else if (batch.type(i) === WRITE) i = this.#write(batch, i, last);
         else {
           const done = this.#handlers[batch.type(i)]!(batch, i, pathAt(batch, i, PATH));
           if (done !== undefined) await done;
@@ -169,11 +171,7 @@ export class SubvolumeWriter {
         const attribute = this.#xattrName(batch, i, path);
         this.#onObject(path, (fd, name) => removeXattr(this.#native, fd, name, attribute));
       },
-      write: (batch, i, path) => {
-        const file = this.#places.file(path);
-        file.written = true;
-        this.#data.write(file.fd, batch, i);
-      },
+      write: (batch, i) => void this.#write(batch, i, i + 1),
       encodedWrite: (batch, i, path) => {
         const file = this.#places.file(path);
         file.written = true;
@@ -231,6 +229,16 @@ export class SubvolumeWriter {
       if (error instanceof KernelError) return false;
       throw error;
     }
+  }
+
+  /** Writes what follows each other in one call. @returns The last command that is done. */
+  #write(batch: CommandBatch, i: number, last: number): number {
+    const file = this.#places.file(pathAt(batch, i, PATH));
+    file.written = true;
+    const end = endOfRun(batch, i, last);
+    if (end > i + 1 && this.#data.writeRun(file.fd, batch, i, end)) return end - 1;
+    this.#data.write(file.fd, batch, i);
+    return i;
   }
 
   /** The mode that the commands from `i` on will give the object, as far as this batch tells. */
