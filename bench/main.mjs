@@ -27,6 +27,7 @@ const EVERY = [
 /** What measures itself inside one process, and prints tables of its own. */
 const REPORTS = {
   throughput: "codecs and checksums, one thread",
+  series: "issue 4: one tree received as v1, into a filesystem that compresses, and compressed",
   reading: "issue 3: extents of an image as they are stored; opening 8 TiB",
 };
 
@@ -53,7 +54,7 @@ if (options.list) {
   for (const { name, issue, title } of BENCHMARKS) console.log(`${name.padEnd(28)} issue ${issue}: ${title}`);
 } else if (wanted.some((name) => name in REPORTS)) {
   for (const name of wanted.filter((word) => word in REPORTS)) {
-    const more = options.quick ? ["--quick"] : [];
+    const more = [...(options.quick ? ["--quick"] : []), ...(name === "series" ? ["--rounds", options.rounds] : [])];
     spawnSync(process.execPath, [join(import.meta.dirname, `${name}.mjs`), ...more], { stdio: "inherit" });
   }
 } else {
