@@ -43,7 +43,22 @@ export function pathAt(batch: CommandBatch, i: number, attribute = PATH): string
   return latin1(batch.bytes, start, start + batch.valueLength(slot));
 }
 
+/** Commands about one object follow each other: its path is made once. */
+let recent = "";
+
 function latin1(bytes: Uint8Array, start: number, end: number): string {
+  if (!isText(bytes, start, end, recent)) recent = newLatin1(bytes, start, end);
+  return recent;
+}
+
+function isText(bytes: Uint8Array, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  // Paths differ at their ends.
+  for (let n = text.length - 1; n >= 0; n--) if (bytes[start + n] !== text.charCodeAt(n)) return false;
+  return true;
+}
+
+function newLatin1(bytes: Uint8Array, start: number, end: number): string {
   // As long as a path can be: safe as arguments of a call.
   return String.fromCharCode.apply(undefined, bytes.subarray(start, end) as unknown as number[]);
 }
@@ -102,9 +117,5 @@ function extent(
 function isPath(batch: CommandBatch, i: number, path: string): boolean {
   const slot = batch.find(i, PATH);
   const start = batch.valueAt(slot);
-  if (batch.valueLength(slot) !== path.length) return false;
-  for (let at = path.length - 1; at >= 0; at--) {
-    if (batch.bytes[start + at] !== path.charCodeAt(at)) return false;
-  }
-  return true;
+  return isText(batch.bytes, start, start + batch.valueLength(slot), path);
 }
