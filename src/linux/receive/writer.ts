@@ -4,9 +4,8 @@ import { BtrfsError, KernelError } from "../../errors.ts";
 import { CommandError } from "../../receive/command-error.ts";
 import type { EncodedTally } from "../../receive/encoded-tally.ts";
 import { pathAt } from "../../receive/schedule.ts";
-import { ATTRIBUTES, type AttributeField } from "../../stream/attributes.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
-import { COMMANDS, type CommandName, commandName } from "../../stream/commands.ts";
+import { COMMANDS, type CommandName } from "../../stream/commands.ts";
 import { fchmodat, fchownat, utimensat } from "../attributes.ts";
 import { linkat, mkdirat, mknodat, renameat2, rmdirat, symlinkat, unlinkat } from "../entries.ts";
 import { fallocate, ftruncate } from "../file.ts";
@@ -15,6 +14,7 @@ import type { Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { removeXattr, setXattr } from "../xattr.ts";
 import { CloneSources } from "./clone-sources.ts";
+import { deviceOf, FILE_MODE, id, isCreation, nodeMode, number, timeAt } from "./command-values.ts";
 import { checkedOffset, DataWriter, endOfRun } from "./data.ts";
 import { setFileAttributes } from "./file-attributes.ts";
 import { MARK } from "./mark.ts";
@@ -49,13 +49,11 @@ export interface SubvolumeWriterParts {
 type Handler = (batch: CommandBatch, i: number, path: string) => void | Promise<void>;
 type Handlers = { readonly [N in Exclude<CommandName, "subvol" | "snapshot" | "end">]: Handler };
 
-const number = (field: AttributeField): number => ATTRIBUTES[field].number;
 const PATH = number("path");
 const WRITE = COMMANDS.write.number;
 
 /** Permission bits that may be there from the start; setuid, setgid and sticky wait for the owner. */
 const PLAIN_MODE = 0o777;
-const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
 /** Carries out the commands for one subvolume of a mounted btrfs, one after the other. */
@@ -365,33 +363,4 @@ export class SubvolumeWriter {
     const { directory, name } = this.#places.at(path);
     action(directory.fd, name);
   }
-}
-
-function isCreation(type: number): boolean {
-  return type >= COMMANDS.mkfile.number && type <= COMMANDS.symlink.number;
-}
-
-function nodeMode(batch: CommandBatch, i: number): number {
-  const name = commandName(batch.type(i));
-  if (name === "mkfifo") return constants.S_IFIFO | FILE_MODE;
-  if (name === "mksock") return constants.S_IFSOCK | FILE_MODE;
-  return (batch.u32(i, number("mode")) & constants.S_IFMT) | FILE_MODE;
-}
-
-function deviceOf(batch: CommandBatch, i: number): number {
-  if (commandName(batch.type(i)) !== "mknod") return 0;
-  const device = batch.u64(i, number("rdev"));
-  if (device <= 0xffff_ffffn) return Number(device);
-  throw new BtrfsError("limit", `Cannot make device: its number is ${device}, 32 bits were expected`);
-}
-
-function id(batch: CommandBatch, i: number, field: "uid" | "gid"): number {
-  const value = batch.u64(i, number(field));
-  if (value < 0xffff_ffffn) return Number(value);
-  throw new BtrfsError("limit", `Cannot change owner: ${field} is ${value}, less than 4294967295 was expected`);
-}
-
-function timeAt(batch: CommandBatch, i: number, field: "atime" | "mtime"): { sec: bigint; nsec: number } {
-  const at = batch.valueAt(batch.find(i, number(field)));
-  return { sec: batch.view.getBigInt64(at, true), nsec: batch.view.getUint32(at + 8, true) };
 }
