@@ -32,7 +32,9 @@ export function decompressInPlace(): ZstdLibrary["decompress"] | undefined {
   const from = new Room(wasm);
   const to = new Room(wasm);
   return (frame, capacity) => {
-    const input = from.atLeast(frame.byteLength);
+    const room = from.atLeast(frame.byteLength + 7);
+    // Out of memory that threads share, V8 copies words only where both sides lie alike in theirs, else single bytes.
+    const input = room + ((frame.byteOffset - room) & 7);
     const output = to.atLeast(capacity);
     wasm.HEAPU8.set(frame, input);
     const length = wasm._ZSTD_decompress_usingDict(context, output, capacity, input, frame.byteLength, 0, 0);

@@ -78,9 +78,11 @@ export class EncodedWrites {
     if (offset + covered > decoded) return `covers ${covered} bytes from ${offset} of decoded data that has ${decoded}`;
     this.#count(compression, named.algorithm, named.sectorSize, length, Number(decoded), Number(covered));
     if (batch.isDecoded(i) && batch.segment.version >= BARE_DATA_VERSION) return undefined;
-    const target = this.#room(length);
+    const target = this.#room(length + 7);
     const row = target.count * ROW;
     const at = batch.valueAt(slot);
+    // Alike in their words: see `decompressInPlace`.
+    this.#used += (batch.bytes.byteOffset + at - this.#used) & 7;
     target.bytes.set(batch.bytes.subarray(at, at + length), this.#used);
     target.table[row + COMPRESSION] = compression;
     target.table[row + START] = this.#used;
