@@ -1,10 +1,12 @@
 import { toBytes } from "../bytes/bytes.ts";
 import { asStruct } from "../bytes/struct.ts";
-import { BtrfsError } from "../errors.ts";
+import { BtrfsError, CorruptError } from "../errors.ts";
 import { FT_BLKDEV, FT_CHRDEV, FT_DIR, FT_FIFO, FT_REG_FILE, FT_SOCK, FT_SYMLINK } from "../format/dir-item.ts";
 import { InodeItem, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
-import { itemsOf } from "../format/key.ts";
+import { itemsOf, keyOf, MAX_U64 } from "../format/key.ts";
 import { DIR_INDEX, INODE_ITEM, INODE_REF } from "../format/key-type.ts";
+import { slotKey } from "../format/node.ts";
+import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 import { setTime } from "../transaction/new-items.ts";
 import { addRefNow, type RefPlace, refNow, refPlaceNow } from "./back-refs.ts";
@@ -241,14 +243,26 @@ async function removeName(at: Place, directory: number, name: Uint8Array): Promi
  * Gives a name of an inode, or of a subvolume's place, another place in the same subvolume. What has the new name
  * already is removed, as by `unlink` or `removeDirectory`.
  *
- * @throws {BtrfsError} as these; `kind` when one is a directory and the other is not.
+ * @throws {BtrfsError} as these; `kind` when one is a directory and the other is not, and for a directory into itself.
  */
 export async function rename(at: Place, from: bigint, name: Name, to: bigint, newName: Name): Promise<void> {
   await renameNow(at, from, name, to, newName);
 }
 
-/** As `rename`, without waiting where nothing has to be waited for. @returns `FT_*` of what was renamed. */
-export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newName: Name): MaybePromise<number> {
+/**
+ * As `rename`, without waiting where nothing has to be waited for.
+ *
+ * @param isOutside The new place is known not to lie in what is renamed.
+ * @returns `FT_*` of what was renamed.
+ */
+export function renameNow(
+  at: Place,
+  from: bigint,
+  name: Name,
+  to: bigint,
+  newName: Name,
+  isOutside = false,
+): MaybePromise<number> {
   const oldBytes = toBytes(name);
   const newBytes = toBytes(newName);
   const oldParent = numberOf(from);
@@ -261,10 +275,15 @@ export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newNa
       throw new BtrfsError("unsupported", "Cannot rename: it is a subvolume", nameWhere(at, from, oldBytes));
     }
     demandDirectoryNow(at, newParent);
-    const there = entryNow(at, newParent, newBytes);
-    if (there !== undefined) return { entry, there };
     const inode = numberOf(entry.location.objectid);
     const item = inodeItem(at, inode);
+    if (entry.type === FT_DIR && oldParent !== newParent && !isOutside) {
+      if (inode === newParent) throw intoItself(at, inode);
+      // Nothing lies in an empty one.
+      if (inodeView(at, item).size !== 0n) return { entry, there: undefined };
+    }
+    const there = entryNow(at, newParent, newBytes);
+    if (there !== undefined) return { entry, there };
     const ref = refNow(at, inode, oldParent, oldBytes);
     const index = oldEntryNow(at, oldParent, ref.index);
     inodeItem(at, oldParent);
@@ -277,9 +296,10 @@ export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newNa
     setTime(changeInode(at, item).ctime, at.now);
     return entry.type;
   });
-  const makeWayAndGoOn = async (blocked: Blocked): Promise<number> => {
-    const isSame = await makeWay(at, to, newBytes, blocked);
-    return isSame ? blocked.entry.type : renameNow(at, from, name, to, newName);
+  const makeWayAndGoOn = async ({ entry, there }: Blocked): Promise<number> => {
+    if (there === undefined) await demandOutside(at, newParent, numberOf(entry.location.objectid));
+    else if (await makeWay(at, to, newBytes, entry, there)) return entry.type;
+    return renameNow(at, from, name, to, newName, true);
   };
   if (typeof inTheWay === "number") return inTheWay;
   if (!(inTheWay instanceof Promise)) return makeWayAndGoOn(inTheWay);
@@ -288,12 +308,39 @@ export function renameNow(at: Place, from: bigint, name: Name, to: bigint, newNa
 
 interface Blocked {
   readonly entry: NamedEntry;
-  /** What has the new name. */
-  readonly there: NamedEntry;
+  /** What has the new name; `undefined`: whether the new place lies in it is to be found out. */
+  readonly there: NamedEntry | undefined;
+}
+
+/** A directory that is moved into itself could not be reached any more. */
+async function demandOutside(at: Place, place: number, moved: number): Promise<void> {
+  const passed = new Set<bigint>();
+  for (let directory = BigInt(place); directory !== FIRST_FREE_OBJECTID; ) {
+    if (directory === BigInt(moved) || passed.has(directory)) throw intoItself(at, moved);
+    passed.add(directory);
+    // A directory has one name.
+    const span = await at.tx.find(at.tree, keyOf(directory, INODE_REF, MAX_U64), "atOrBefore");
+    const key = span === undefined ? undefined : slotKey(span.leaf, span.first);
+    if (key?.objectid !== directory || key.type !== INODE_REF) {
+      throw new CorruptError("Cannot find parent: the directory has no name", { tree: at.tree, inode: directory });
+    }
+    directory = key.offset;
+  }
+}
+
+function intoItself({ tree }: Place, inode: number): BtrfsError {
+  const where = { where: { tree, inode: BigInt(inode) } };
+  return new BtrfsError("kind", "Cannot rename: the directory would lie in itself", where);
 }
 
 /** Removes what has the new name of an entry. @returns Whether it is the same inode: nothing happens then, as with rename(2). */
-async function makeWay(at: Place, directory: bigint, name: Uint8Array, { entry, there }: Blocked): Promise<boolean> {
+async function makeWay(
+  at: Place,
+  directory: bigint,
+  name: Uint8Array,
+  entry: NamedEntry,
+  there: NamedEntry,
+): Promise<boolean> {
   if (there.location.objectid === entry.location.objectid && there.location.type === INODE_ITEM) return true;
   if ((there.type === FT_DIR) !== (entry.type === FT_DIR)) {
     const sentence = "Cannot rename: one is a directory, the other is none";

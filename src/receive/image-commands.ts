@@ -2,11 +2,11 @@ import { loadCodecs } from "#codec";
 import { createNow, linkNow, renameNow } from "../edit/directory.ts";
 import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
-import { setAttributesNow } from "../edit/inode.ts";
+import { lookAtInode, setAttributesNow } from "../edit/inode.ts";
 import { writeEncodedNow } from "../encoded/write.ts";
 import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";
 import { FT_DIR } from "../format/dir-item.ts";
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
 import type { Timespec } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import type { CommandNamed } from "../stream/commands.ts";
@@ -152,7 +152,13 @@ export function imageCommands(work: ImageWork): CommandHandlers {
     write: ({ path, fileOffset, data }) => then(inodeOf(path), (inode) => work.gather(inode, fileOffset, data)),
     clone,
     truncate: ({ path, size }) => change(path, (at, inode) => edit.truncateFile(at, inode, size)),
-    chmod: ({ path, mode }) => change(path, (at, inode) => setAttributesNow(at, inode, { mode: Number(mode) })),
+    chmod: ({ path, mode }) =>
+      change(path, (at, inode) =>
+        then(lookAtInode(at, inode), (item) => {
+          if ((item.mode & S_IFMT) !== S_IFLNK) return setAttributesNow(at, inode, { mode: Number(mode) });
+          throw new BtrfsError("kind", "Cannot change mode: symbolic links have none of their own");
+        }),
+      ),
     chown: ({ path, uid, gid }) =>
       change(path, (at, inode) => setAttributesNow(at, inode, { uid: idOf(uid), gid: idOf(gid) })),
     utimes: ({ path, atime, mtime, ctime, otime }) =>
