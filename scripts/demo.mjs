@@ -130,3 +130,19 @@ btrkit(["stat", `${image}:/zstd/text-140k`]);
 
 say("All of it, out of the image:");
 btrkit(["restore", `${image}:/zstd`, `${DEMO}/restored`]);
+
+say("Streams become an image that a kernel can mount, made without one:");
+const made = `${DEMO}/backup.img`;
+btrkit(["receive", "--create", "-v", "-f", `${STREAMS}/full-compressed.stream`, made]);
+btrkit(["receive", "--grow", "-v", "-f", `${STREAMS}/increment-compressed.stream`, made]);
+btrkit(["ls", "--long", `${made}:/`]);
+btrkit(["subvolume", "list", made]);
+
+say("Its extents are compressed as they were sent, and shared between the two snapshots:");
+btrkit(["du", "--by", "subvolume", made]);
+
+say("Every checksum of it, and every file against what was sent:");
+btrkit(["scrub", made]);
+btrkit(["restore", `${made}:/first`, `${made}:/second`, `${DEMO}/from-made`], { lines: 5 });
+compareFiles(`${DEMO}/from-made`, ["first", "second"]);
+console.log(`\nTo mount it: sudo mount -o loop,ro ${made} /mnt`);
