@@ -1,14 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { concatBytes } from "../src/bytes/bytes.ts";
+import { concatBytes, viewOf } from "../src/bytes/bytes.ts";
 import { OverlayDevice } from "../src/device/overlay.ts";
 import { BtrfsError } from "../src/errors.ts";
 import { EXTENT_DATA } from "../src/format/key-type.ts";
 import { slotType } from "../src/format/node.ts";
+import { Superblock } from "../src/format/superblock.ts";
 import { readFileItem } from "../src/send/file-item.ts";
 import { ImageSource, type SendOptions, send, sendBytes, sendCommands } from "../src/send/index.ts";
 import { readStream } from "../src/stream/index.ts";
 import { openVolume } from "../src/volume/open.ts";
 import type { Volume } from "../src/volume/volume.ts";
+import { rewriteSuperblock } from "./support/damage.ts";
 import { packedVolume } from "./support/packed-volume.ts";
 import { subvolumeIds } from "./support/subvolume-ids.ts";
 
@@ -54,6 +56,23 @@ describe("a writable subvolume", () => {
     const snapshot = (await subvolumeIds(volume)).get("s1")!;
     const options: SendOptions = { snapshot, protocol: 2 };
     expect(await collect(volume, { ...options, force: true })).toEqual(await collect(volume, options));
+  });
+
+  test("is refused by name while a log tree waits, of which read-only snapshots have nothing", async () => {
+    const store = new OverlayDevice(packedVolume(NAME, "send")[0]!);
+    await rewriteSuperblock(store, (data) => {
+      const superblock = new Superblock(viewOf(data));
+      superblock.logRoot = superblock.root;
+    });
+    await using volume = await openVolume([store]);
+    await using without = await open();
+    const ids = await subvolumeIds(volume);
+    await expect(collect(volume, { snapshot: ids.get("live")!, protocol: 2, force: true })).rejects.toMatchObject({
+      code: "unsupported",
+      message: expect.stringMatching(/log tree waits/),
+    });
+    const options: SendOptions = { snapshot: ids.get("s1")!, protocol: 2, force: true };
+    expect(await collect(volume, options)).toEqual(await collect(without, options));
   });
 });
 

@@ -58,7 +58,7 @@ export class ImageSource implements SendSource, DataSource {
 
   /**
    * @throws {BtrfsError} `missing`, when there is none; `permission`, when it can be written to; `unsupported` for the
-   * top-level subvolume, which has no name.
+   * top-level subvolume, which has no name, and for what can be written to while a log tree waits to be replayed.
    */
   async openSnapshot(id: bigint, mayBeWritable = false): Promise<Snapshot> {
     const item = isSubvolumeId(id) ? await this.#findRootItem(id) : undefined;
@@ -72,10 +72,20 @@ export class ImageSource implements SendSource, DataSource {
     }
     if (id === FS_TREE_OBJECTID)
       throw new UnsupportedError("Cannot send the top-level subvolume: it has no name", where);
+    if (!isReadOnly && this.#hasLog) {
+      const wanted = "expected none for a writable subvolume; mount it once, and the kernel does it";
+      throw new UnsupportedError(`Cannot send subvolume: a log tree waits to be replayed, ${wanted}`, where);
+    }
     const { uuid, receivedUuid, ctransid } = item;
     const tree = this.#snapshotTrees.get(id) ?? (await this.#volume.openTree(id));
     this.#snapshotTrees.set(id, tree);
     return new Snapshot({ id, tree, name: await this.#nameOf(id), uuid, receivedUuid, ctransid, isReadOnly });
+  }
+
+  /** What was synced after the last commit is only there; an older root is asked for without it. */
+  get #hasLog(): boolean {
+    const { superblock, generation } = this.#volume;
+    return superblock.logRoot !== 0n && generation === Number(superblock.generation);
   }
 
   async #nameOf(id: bigint): Promise<Uint8Array> {
