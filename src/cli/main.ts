@@ -14,7 +14,7 @@ interface Globals {
 /** Runs one command line. Never throws; resolves to the exit status. */
 export async function main(words: readonly string[], signal: AbortSignal): Promise<number> {
   const { debug, help, args } = takeGlobals(words);
-  const context: Context = { out: new Output(), say, signal };
+  const context: Context = { out: new Output(signal), say, signal };
   let name = "";
   let dropIn = false;
   try {

@@ -10,12 +10,20 @@ const STDERR = 2;
 const CHUNK = 64 * 1024;
 const encoder = new TextEncoder();
 
-/** Standard output: bytes and lines, gathered into large writes; `await` what it returns and back-pressure follows. */
+/**
+ * Standard output: bytes and lines, gathered into large writes; `await` what it returns and back-pressure follows. Once
+ * `signal` is aborted, nothing waits for a reader any more: what is being written and all that follows fails.
+ */
 export class Output {
   readonly #sink = new FdSink(STDOUT, "standard output");
+  readonly #signal: AbortSignal;
   #text = "";
   /** What has been given to the sink, one write after the other. Once one has failed, so does all that follows. */
   #writing: Promise<void> = Promise.resolve();
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+  }
 
   /** Gathered until there is enough to write. */
   line(text: string): Promise<void> | undefined {
@@ -42,7 +50,7 @@ export class Output {
   }
 
   #append(bytes: Uint8Array): Promise<void> {
-    this.#writing = this.#writing.then(() => this.#sink.write(bytes));
+    this.#writing = this.#writing.then(() => unlessAborted(this.#signal, () => this.#sink.write(bytes)));
     // Judged by whoever awaits it or a later one; until then a failure is no unhandled rejection.
     this.#writing.catch(() => {});
     return this.#writing;
@@ -55,6 +63,21 @@ export class Output {
 
   get isTerminal(): boolean {
     return isTerminal(STDOUT);
+  }
+}
+
+/** Settles as `run` does, or with the reason of an abort that comes first. */
+async function unlessAborted(signal: AbortSignal, run: () => Promise<void>): Promise<void> {
+  signal.throwIfAborted();
+  let stop: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    await Promise.race([run(), aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop!);
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { createReadStream, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { expect, test } from "vitest";
@@ -93,6 +93,42 @@ test("a signal ends it by that signal, though the input never comes", async () =
     await new Promise((resolve) => setTimeout(resolve, 600));
     child.kill(signal);
     expect(await once(child, "exit")).toEqual([null, signal]);
+  }
+});
+
+// Nobody reads what it prints, so it can't be done before the signal comes, and waits to write.
+test.each([
+  ["SIGINT", ["receive", "--dump", "-f", "FILE"]],
+  ["SIGTERM", ["receive", "--dump", "-f", "FILE"]],
+  ["SIGINT", ["receive", "--dump", "--format", "jsonl", "-f", "FILE"]],
+  ["SIGINT", ["receive", "--dump"]],
+  ["SIGINT", ["verify", "--threads", "2", "FILE"]],
+  ["SIGTERM", ["verify", "-"]],
+] as const)("%s ends it at once though nobody reads its output: %j", async (signal, words) => {
+  const directory = mkdtempSync(join(tmpdir(), "btrkit-receive-"));
+  const path = join(directory, "stream");
+  // A line for each command, to verify a fault: far more than a pipe holds. The hole makes it worth a thread.
+  writeFileSync(
+    path,
+    stream(1, ...Array.from({ length: 50_000 }, (_, i) => commandOf(1, 11, [[15, `../file-${i}`]])), END),
+  );
+  if (words.includes("FILE" as never)) truncateSync(path, (words[0] === "verify" ? 40 : 400) * 1024 * 1024);
+  const input = words.includes("FILE" as never) ? undefined : createReadStream(path);
+  const args = words.map((word) => (word === "FILE" ? path : word));
+  const child = spawn(process.execPath, [BIN, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+  try {
+    child.stdin.on("error", () => {});
+    input?.pipe(child.stdin);
+    await once(child.stdout, "readable");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const ended = once(child, "exit", { signal: AbortSignal.timeout(10_000) });
+    child.kill(signal);
+    expect(await ended).toEqual([null, signal]);
+  } finally {
+    child.kill("SIGKILL");
+    child.stdout.destroy();
+    input?.destroy();
+    rmSync(directory, { recursive: true });
   }
 });
 
