@@ -94,8 +94,20 @@ export async function checkClean(image: string, modes: readonly CheckMode[] = ["
     const ran = await tryRun("btrfs", ["check", "--check-data-csum", `--mode=${mode}`, image]);
     // With several devices all block devices are looked at, others' failing ones too.
     const said = `${ran.stdout}${ran.stderr}`.replace(/^ERROR: cannot scan .*$/gm, "");
+    if (mode === "lowmem" && (await isLowmemsOwn(image, said))) continue;
     if (ran.code !== 0 || /error|mismatch|warning/i.test(said.replace(/no error found/g, ""))) {
       expect.fail(`btrfs check --mode=${mode}: exit code ${ran.code}\n${said}`);
     }
   }
+}
+
+/**
+ * Lowmem of btrfs-progs 6.2 ends so, and names nothing, also where Linux itself made the extended references: 60 hard
+ * links of one file with names of 240 bytes in 4K nodes do. What is really damaged it names first.
+ */
+async function isLowmemsOwn(image: string, said: string): Promise<boolean> {
+  const complaints = said.match(/^(?:ERROR|WARNING).*$/gm) ?? [];
+  if (complaints.length !== 1 || complaints[0] !== "ERROR: errors found in fs roots") return false;
+  const trees = (await tryRun("btrfs", ["inspect-internal", "dump-tree", image])).stdout;
+  return trees.includes(" INODE_EXTREF ");
 }
