@@ -18,12 +18,21 @@ export async function liveReceive(
   return await receive(source, target, options);
 }
 
-/** What is stored of one file: a line for each answer of the encoded read, with a hash of the bytes. */
+/** `SEEK_DATA` of `linux/fs.h`. */
+const SEEK_DATA = 3;
+
+/** What is compressed of one file: a line for each answer of the encoded read, with a hash of the bytes. Holes are skipped. */
 async function storedExtents(fd: number, size: bigint): Promise<string[]> {
-  const file = new LiveFile(loadNative(), fd);
+  const native = loadNative();
+  const file = new LiveFile(native, fd);
   const buffer = new Uint8Array(131072);
   const lines: string[] = [];
   for (let offset = 0n; offset < size; ) {
+    const data = BigInt(native.call("lseek", [fd, offset, SEEK_DATA]));
+    // ENXIO: nothing follows.
+    if (data === -6n) break;
+    if (data < 0n) throw new Error(`lseek: error ${-data}`);
+    offset = data;
     const answer = await file.readEncoded(offset, buffer);
     if (answer.length === 0n) throw new Error(`no answer at ${offset} of ${size}`);
     const { length, unencodedLength, unencodedOffset, compression, byteLength } = answer;
