@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
@@ -181,6 +182,32 @@ async function bytesOf(items: readonly StreamItem[]): Promise<Uint8Array> {
 }
 
 describeKernel("a receive on two threads", () => {
+  test("sets mode and owner anew where another name of the file has changed them, on one thread too", async () => {
+    await using filesystem = await TestFilesystem.make();
+    const set = (file: string, mode: bigint, owner: bigint) => [
+      { name: "chown", path: toBytes(file), uid: owner, gid: owner },
+      { name: "chmod", path: toBytes(file), mode },
+    ];
+    const items = [
+      { name: "segment", version: 2 },
+      { name: "subvol", path: toBytes("story"), uuid, ctransid: 1n },
+      { name: "mkfile", path: toBytes("file"), ino: 1n },
+      ...set("file", 0o644n, 1000n),
+      { name: "link", path: toBytes("other"), pathLink: toBytes("file") },
+      ...set("other", 0o600n, 2000n),
+      ...set("file", 0o644n, 1000n),
+      { name: "end" },
+    ];
+    const stream = await bytesOf(items as unknown as StreamItem[]);
+    for (const threads of [1, 2] as const) {
+      const directory = join(filesystem.directory, `threads-${threads}`);
+      await mkdir(directory);
+      await liveReceive(stream, directory, { threads, commandsBeforeThread: 0 });
+      const { mode, uid, gid } = statSync(join(directory, "story", "file"));
+      expect([mode & 0o7777, uid, gid]).toEqual([0o644, 1000, 1000]);
+    }
+  });
+
   test.each(seeds)("is that on one, seed %i", async (seed) => {
     await using filesystem = await TestFilesystem.make();
     const stream = await bytesOf(new Story(seed, 300).items);

@@ -292,8 +292,9 @@ export class SubvolumeWriter {
   #setXattr(batch: CommandBatch, i: number, path: string): void {
     const attribute = this.#xattrName(batch, i, path);
     const value = batch.value(i, number("xattrData"))!;
-    this.#onObject(path, (fd, name) => setXattr(this.#native, fd, name, attribute, value));
     const current = this.#places.current(path);
+    if (current === undefined) this.#places.release();
+    this.#onObject(path, (fd, name) => setXattr(this.#native, fd, name, attribute, value));
     // An ACL is the mode, too; and an owner that is set, though it is the same, takes capabilities away.
     if (current !== undefined) Object.assign(current, { uid: undefined, gid: undefined, mode: undefined });
     this.#places.directories.changed(path);
@@ -310,6 +311,8 @@ export class SubvolumeWriter {
   #setMode(path: string, mode: number): void {
     const current = this.#places.current(path);
     if (current?.mode === mode) return;
+    // It may be the current one under another name.
+    if (current === undefined) this.#places.release();
     this.#onObject(path, (fd, name) => fchmodat(this.#native, fd, name, mode));
     if (current !== undefined) current.mode = mode;
     this.#places.directories.changed(path);
@@ -318,6 +321,7 @@ export class SubvolumeWriter {
   #setOwner(path: string, uid: number, gid: number): void {
     const current = this.#places.current(path);
     if (current !== undefined && current.uid === uid && current.gid === gid) return;
+    if (current === undefined) this.#places.release();
     this.#onObject(path, (fd, name) => fchownat(this.#native, fd, name, uid, gid));
     if (current === undefined) return;
     current.uid = uid;
