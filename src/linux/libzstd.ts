@@ -1,5 +1,9 @@
+import { BtrfsError } from "../errors.ts";
 import type { DecodeFrame } from "../restore/content.ts";
 import { loadLibrary } from "./native.ts";
+
+/** `ZSTD_error_dstSize_tooSmall`, negated as the library returns errors. */
+const NO_ROOM = -70;
 
 const NAMES: Readonly<Record<string, string>> = { linux: "libzstd.so.1", darwin: "libzstd.1.dylib" };
 
@@ -15,6 +19,33 @@ export function findLibzstd(): DecodeFrame | undefined {
     const types = ["void *", "void *", "size_t", "void *", "size_t"];
     const decompress = library.func("ZSTD_decompressDCtx", "intptr_t", types);
     return (frame, output) => decompress(context, output, output.byteLength, frame, frame.byteLength);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Compresses one frame. @returns Its bytes; 0 when they do not fit into `output`. */
+export type EncodeFrame = (input: Uint8Array, output: Uint8Array) => number;
+
+/**
+ * Compression with the zstd library of the system, which keeps its tables from frame to frame. `undefined` where it or koffi
+ * is not there.
+ */
+export function findZstdEncoder(level: number): EncodeFrame | undefined {
+  const name = NAMES[process.platform];
+  if (name === undefined) return undefined;
+  try {
+    const library = loadLibrary(name);
+    const context = library.func("ZSTD_createCCtx", "void *", [])();
+    if (context === null) return undefined;
+    const types = ["void *", "void *", "size_t", "void *", "size_t", "int"];
+    const compress = library.func("ZSTD_compressCCtx", "intptr_t", types);
+    return (input, output) => {
+      const bytes = compress(context, output, output.byteLength, input, input.byteLength, level);
+      if (bytes > 0) return bytes;
+      if (bytes === NO_ROOM) return 0;
+      throw new BtrfsError("io", `Cannot compress: zstd answers ${bytes}`);
+    };
   } catch {
     return undefined;
   }

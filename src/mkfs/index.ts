@@ -1,2 +1,13 @@
+export type { ContentJob, ContentResult, ContentRunner } from "./content.ts";
+export { type ContentHow, makeContentReader } from "./content-how.ts";
 export type { SingleDeviceProfile } from "./layout.ts";
-export { type MakeOptions, makeFilesystem } from "./mkfs.ts";
+export { makeFilesystem } from "./mkfs.ts";
+export type {
+  Compress,
+  MadeFilesystem,
+  MakeOptions,
+  MakeProgress,
+  NewSubvolume as NewSubvolumeFrom,
+  Reproducible,
+} from "./options.ts";
+export type { SourceFile, SourceStat, SourceTime, SourceXattr, TreeSource } from "./source.ts";

@@ -1,74 +1,84 @@
 import { BtrfsError } from "../errors.ts";
-import { BLOCK_GROUP_DATA, BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, PROFILES, STRIPE_BYTES } from "../format/chunk.ts";
-import type { Chunk } from "../volume/chunk-map.ts";
+import { BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, PROFILES } from "../format/chunk.ts";
+import { type FillingChunk, Space, stripes } from "./space.ts";
 
 /** How the chunks of a filesystem on one device may keep their bytes. */
 export type SingleDeviceProfile = "single" | "dup";
 
 export interface LayoutOptions {
-  /** Bytes of the device. */
-  readonly totalBytes: number;
+  /** Bytes of the device; infinite where it gets as long as it has to be. */
+  readonly limit: number;
   readonly nodeSize: number;
   readonly metadata: SingleDeviceProfile;
   readonly data: SingleDeviceProfile;
-  readonly deviceUuid: Uint8Array;
+  /** Bytes that the trees of what it is filled with may take, and its data; none for an empty one. */
+  readonly content?: { readonly metadata: number; readonly data: number } | undefined;
+  /** Leaves little room for changes. */
+  readonly isTight: boolean;
+}
+
+export interface Layout {
+  readonly space: Space;
+  readonly system: FillingChunk;
+  readonly metadata: FillingChunk;
 }
 
 const MIB = 1_048_576;
 const GIB = 1024 * MIB;
-/** Nothing below may belong to a chunk: boot loaders, and the superblock. */
 const FIRST_BYTE = MIB;
 /** Of a small filesystem: enough for the trees of an empty one, and to change them once. */
 const LEAST_NODES = 32;
+const MOST_METADATA = 16 * GIB;
 
 /**
- * The first chunks of a filesystem: one for system, one for metadata, and one for data where there is room. More come
- * when they are needed.
+ * The first chunks of a filesystem: one for system, one for metadata, and one for data where there is room and nothing to
+ * fill in. More come when they are needed.
  *
  * @throws {BtrfsError} `space`.
  */
-export function planChunks(options: LayoutOptions): Chunk[] {
-  const { totalBytes, metadata, data } = options;
+export function planLayout(options: LayoutOptions): Layout {
+  const { limit, content, data } = options;
+  const sizes = limit === Number.POSITIVE_INFINITY ? growingSizes(options) : fixedSizes(options);
+  const space = new Space(limit);
+  const system = space.add(BLOCK_GROUP_SYSTEM, options.metadata, sizes.system);
+  const metadata = space.add(BLOCK_GROUP_METADATA, options.metadata, sizes.metadata);
+  if (system === undefined || metadata === undefined) throw tooSmall(limit);
+  const first = Math.min(8 * MIB, sizes.left / PROFILES[data].factor);
+  if (content === undefined && first >= MIB) space.addData(data, stripes(first));
+  return { space, system, metadata };
+}
+
+interface Sizes {
+  readonly system: number;
+  readonly metadata: number;
+  /** Bytes of the device for data. */
+  readonly left: number;
+}
+
+function growingSizes({ content, isTight }: LayoutOptions): Sizes {
+  const trees = Math.min(Math.ceil((content?.metadata ?? 0) / MIB) * MIB, MOST_METADATA);
+  // With less, the kernel finds no room for its first change.
+  return { system: (isTight ? 2 : 8) * MIB, metadata: isTight ? Math.max(trees, MIB) : trees + 32 * MIB, left: 0 };
+}
+
+function fixedSizes({ limit, nodeSize, metadata, data, content }: LayoutOptions): Sizes {
   const copies = PROFILES[metadata].factor;
-  const room = totalBytes - FIRST_BYTE;
+  const room = limit - FIRST_BYTE;
   const system = stripes(Math.min(8 * MIB, room / 16 / copies));
-  const wanted = Math.min(Math.max(totalBytes / 10, 32 * MIB), totalBytes > 50 * GIB ? GIB : 256 * MIB);
-  const meta = stripes(Math.min(wanted, room / 2 / copies));
-  const left = room - (system + meta) * copies;
-  const least = LEAST_NODES * options.nodeSize;
-  if (meta < least || system < 2 * options.nodeSize || left < 0) {
-    throw new BtrfsError("space", `Cannot make filesystem: ${totalBytes} bytes are too few for its metadata`);
-  }
-  const plan = new Plan(options.deviceUuid);
-  plan.add(BLOCK_GROUP_SYSTEM, metadata, system);
-  plan.add(BLOCK_GROUP_METADATA, metadata, meta);
-  const content = stripes(Math.min(8 * MIB, left / PROFILES[data].factor));
-  if (content >= MIB) plan.add(BLOCK_GROUP_DATA, data, content);
-  return plan.chunks;
+  const usual = Math.min(Math.max(limit / 10, 32 * MIB), limit > 50 * GIB ? GIB : 256 * MIB, room / 2 / copies);
+  // What is to come needs its room first.
+  const beside = room - system * copies - (content?.data ?? 0) * PROFILES[data].factor;
+  const wanted =
+    content === undefined
+      ? usual
+      : Math.max(Math.min(usual, beside / copies), Math.min(content.metadata, (room - system * copies) / copies));
+  const trees = stripes(wanted);
+  const left = room - (system + trees) * copies;
+  const least = LEAST_NODES * nodeSize;
+  if (trees < least || system < 2 * nodeSize || left < 0) throw tooSmall(limit);
+  return { system, metadata: trees, left };
 }
 
-/** Whole stripes: nothing else keeps nodes off their borders. */
-function stripes(bytes: number): number {
-  return Math.max(Math.floor(bytes / STRIPE_BYTES) * STRIPE_BYTES, STRIPE_BYTES);
-}
-
-/** Chunks one after the other, from the same byte on in both address spaces. */
-class Plan {
-  readonly chunks: Chunk[] = [];
-  readonly #deviceUuid: Uint8Array;
-  #logical = FIRST_BYTE;
-  #physical = FIRST_BYTE;
-
-  constructor(deviceUuid: Uint8Array) {
-    this.#deviceUuid = deviceUuid;
-  }
-
-  add(type: number, profile: SingleDeviceProfile, length: number): void {
-    const stripes = Array.from({ length: PROFILES[profile].factor }, (_, index) => {
-      return { devid: 1, physical: this.#physical + index * length, deviceUuid: this.#deviceUuid };
-    });
-    this.chunks.push({ start: this.#logical, length, type, profile, stripes, dataStripes: 1, stripeLength: length });
-    this.#logical += length;
-    this.#physical += stripes.length * length;
-  }
+function tooSmall(limit: number): BtrfsError {
+  return new BtrfsError("space", `Cannot make filesystem: ${limit} bytes are too few for its metadata`);
 }

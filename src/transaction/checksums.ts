@@ -24,6 +24,11 @@ interface Run {
 
 const LEAST_RUN_BYTES = 256;
 
+/** Checksums that one EXTENT_CSUM item may hold. */
+export function maxChecksums(nodeSize: number, checksumSize: number): number {
+  return Math.min(Math.floor((leafCapacity(nodeSize) - 2 * ITEM_HEADER_BYTES) / checksumSize) - 1, 4096);
+}
+
 /** Checksums of stored data, sector by sector. */
 export class Checksums {
   readonly #editor: Editor;
@@ -38,8 +43,7 @@ export class Checksums {
     this.#editor = editor;
     this.#tree = tree;
     this.#options = options;
-    const fit = Math.floor((leafCapacity(options.nodeSize) - 2 * ITEM_HEADER_BYTES) / options.checksumSize) - 1;
-    this.#maxCount = Math.min(fit, 4096);
+    this.#maxCount = maxChecksums(options.nodeSize, options.checksumSize);
   }
 
   /**

@@ -13,6 +13,12 @@ export interface NodeStamp {
 /** An empty tree block with its header filled in, all but the checksum. */
 export function newNode(stamp: NodeStamp, logical: number, owner: bigint, level: number): NodeBlock {
   const node = new NodeBlock(new Uint8Array(stamp.nodeSize), { logical, tree: owner });
+  initNode(node, stamp, logical, owner, level);
+  return node;
+}
+
+/** Fills in the header of a tree block, all but the checksum. */
+export function initNode(node: NodeBlock, stamp: NodeStamp, logical: number, owner: bigint, level: number): void {
   const header = new NodeHeader(node.view);
   header.fsid = stamp.fsid;
   header.bytenr = BigInt(logical);
@@ -21,5 +27,4 @@ export function newNode(stamp: NodeStamp, logical: number, owner: bigint, level:
   header.generation = BigInt(stamp.generation);
   header.owner = owner;
   header.level = level;
-  return node;
 }
