@@ -14,6 +14,7 @@ import { receiveBenchmarks } from "./suites/receive.mjs";
 import { receiveImageBenchmarks } from "./suites/receive-image.mjs";
 import { sendBenchmarks } from "./suites/send.mjs";
 import { streamBenchmarks } from "./suites/stream.mjs";
+import { writeBenchmarks } from "./suites/write.mjs";
 
 /** @type {readonly import("./benchmark.mjs").Benchmark[]} */
 const EVERY = [
@@ -22,6 +23,7 @@ const EVERY = [
   ...sendBenchmarks,
   ...receiveBenchmarks,
   ...receiveImageBenchmarks,
+  ...writeBenchmarks,
 ];
 
 /** What measures itself inside one process, and prints tables of its own. */

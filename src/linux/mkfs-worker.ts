@@ -16,15 +16,10 @@ const JOBS = { read };
 export type ContentJobs = typeof JOBS;
 
 let reader: Promise<ContentReader> | undefined;
-let last: Promise<unknown> = Promise.resolve();
 
-/** One job at a time: a reader has buffers of its own. */
-function read(job: ContentJob): Promise<ContentResult> {
+async function read(job: ContentJob): Promise<ContentResult> {
   reader ??= makeContentReader(treeSourceOf(host), how, encoderOf(how));
-  const opened = reader;
-  const result = last.then(async () => (await opened).run(job));
-  last = result.catch(() => {});
-  return result;
+  return (await reader).run(job);
 }
 
 /** The library of the system where it is quicker, and need not give the same bytes everywhere. */

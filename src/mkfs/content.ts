@@ -89,6 +89,7 @@ export class ContentReader implements ContentRunner {
   readonly #input: Uint8Array | undefined;
   readonly #packed: Uint8Array;
   readonly #inline = new Uint8Array(JOB_BYTES);
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(source: TreeSource, options: ContentOptions) {
     this.#source = source;
@@ -97,7 +98,14 @@ export class ContentReader implements ContentRunner {
     this.#packed = new Uint8Array(MAX_INLINE);
   }
 
-  async run({ paths, ranges, buffer }: ContentJob): Promise<ContentResult> {
+  /** One job after the other: they share buffers. */
+  run(job: ContentJob): Promise<ContentResult> {
+    const result = this.#last.then(() => this.#run(job));
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #run({ paths, ranges, buffer }: ContentJob): Promise<ContentResult> {
     const { sectorSize, checksum } = this.#options;
     const data = new Uint8Array(buffer ?? new ArrayBuffer(bufferBytes(sectorSize)));
     const state: JobState = { data, used: 0, inlineUsed: 0, pieces: [] };

@@ -22,6 +22,7 @@ import type { TreeSource } from "./source.ts";
 import type { Space } from "./space.ts";
 import { writeSubvolume } from "./subvolume-writer.ts";
 import { type TreeRoot, TreeWriter } from "./tree-writer.ts";
+import { findTwins } from "./twins.ts";
 import { uuidMaker } from "./uuids.ts";
 
 const SECTOR_SIZE = 4096;
@@ -102,7 +103,8 @@ export class Filling {
 
   async write(to: Destination): Promise<void> {
     const { recipe, space, writer, blocks, extents, checksums, profile, roots } = to;
-    const { reproducible, signal, onProgress } = this.#options;
+    const { reproducible, reflink, signal, onProgress } = this.#options;
+    const tables = this.#trees.map(({ names }) => names);
     const runner = await this.#runner();
     const sizes = { sectorSize: recipe.sectorSize, checksumSize: this.#checksum.byteLength };
     const data = new DataWriter(space, writer, profile, checksums, sizes, this.estimate(recipe.nodeSize).data);
@@ -115,6 +117,7 @@ export class Filling {
       data,
       extents,
       used: this.compressions,
+      twins: reflink === true ? await findTwins(this.#source, tables, SECTOR_SIZE, signal) : new Map(),
       fixedTimes: reproducible === undefined ? undefined : { latest },
       settle: async () => {
         signal?.throwIfAborted();
@@ -124,9 +127,9 @@ export class Filling {
         if ((++this.counts.inodes & 0x3ff) === 0) onProgress?.({ inodes: this.counts.inodes, totalInodes });
       },
     };
-    for (const { id, names } of this.#trees) {
+    for (const [position, { id, names }] of this.#trees.entries()) {
       const tree = new TreeWriter(recipe, id, blocks.target(id));
-      await writeSubvolume(making, id, names, tree);
+      await writeSubvolume(making, { id, position, names }, tree);
       roots.set(id, tree.finish());
     }
     this.compressions.delete(COMPRESS_NONE);

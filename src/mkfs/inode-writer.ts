@@ -77,6 +77,11 @@ export class InodeWriter {
     this.#most = leafCapacity(recipe.nodeSize) - ITEM_HEADER_BYTES;
   }
 
+  /** Bytes of inline data that an item can hold. */
+  get mostInline(): number {
+    return this.#most - INLINE_DATA_AT;
+  }
+
   inode(number: number, facts: InodeFacts): void {
     const tree = this.#tree;
     tree.add(number, types.INODE_ITEM, 0, InodeItem.byteLength);

@@ -32,6 +32,8 @@ export interface MakeOptions {
   readonly from?: TreeSource | undefined;
   /** Compresses what gets smaller by it. */
   readonly compress?: Compress | undefined;
+  /** Files of the same content share their extents. They are found by SHA-256, among those longer than a sector. */
+  readonly reflink?: boolean | undefined;
   /** Directories of `from` that become subvolumes. */
   readonly subvolumes?: readonly NewSubvolume[] | undefined;
   /**

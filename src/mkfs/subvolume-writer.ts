@@ -3,7 +3,7 @@ import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE } from "../format/file-extent.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
 import type { ContentRunner } from "./content.ts";
-import { changed, FILE } from "./content.ts";
+import { changed, FILE, isSame } from "./content.ts";
 import { ContentStream, contentJobs, type ReadContent } from "./content-stream.ts";
 import { type DataBatch, type DataWriter, noteExtents } from "./data-writer.ts";
 import type { ExtentTable } from "./extent-table.ts";
@@ -12,6 +12,7 @@ import { type NameTable, whereOf } from "./name-table.ts";
 import type { Recipe } from "./recipe.ts";
 import type { SourceStat, SourceTime, SourceXattr, TreeSource } from "./source.ts";
 import type { TreeWriter } from "./tree-writer.ts";
+import type { Twin, Twins } from "./twins.ts";
 
 const MAX_TARGET_BYTES = 4095;
 
@@ -26,14 +27,20 @@ export interface Making {
   readonly used: Set<number>;
   /** Times that follow from the modification alone: not later than this, where it is given. */
   readonly fixedTimes?: { readonly latest?: SourceTime | undefined } | undefined;
+  /** Files that share their extents. */
+  readonly twins: Twins;
   /** Called when there may be much to write. */
   readonly settle: () => Promise<void>;
   readonly onEntry: () => void;
 }
 
 /** Writes the tree of one subvolume. */
-export async function writeSubvolume(making: Making, id: bigint, names: NameTable, tree: TreeWriter): Promise<void> {
-  await new SubvolumeWriter(making, id, names, tree).run();
+export async function writeSubvolume(
+  making: Making,
+  { id, position, names }: { readonly id: bigint; readonly position: number; readonly names: NameTable },
+  tree: TreeWriter,
+): Promise<void> {
+  await new SubvolumeWriter(making, id, names, tree, making.twins.get(position) ?? new Map()).run();
 }
 
 class SubvolumeWriter {
@@ -42,15 +49,18 @@ class SubvolumeWriter {
   readonly #names: NameTable;
   readonly #writer: InodeWriter;
   readonly #contents: ContentStream;
+  readonly #twins: ReadonlyMap<number, Twin>;
   #batch: OpenBatch | undefined;
 
-  constructor(making: Making, id: bigint, names: NameTable, tree: TreeWriter) {
+  constructor(making: Making, id: bigint, names: NameTable, tree: TreeWriter, twins: ReadonlyMap<number, Twin>) {
     const { recipe, source, runner, data } = making;
     this.#making = making;
     this.#id = id;
     this.#names = names;
     this.#writer = new InodeWriter(recipe, tree, names);
-    const jobs = contentJobs(source, names, recipe.sectorSize, () => true);
+    this.#twins = twins;
+    const isRead = (entry: number): boolean => twins.get(entry)?.original === undefined;
+    const jobs = contentJobs(source, names, recipe.sectorSize, isRead);
     this.#contents = new ContentStream(runner, jobs, data.buffers);
   }
 
@@ -58,7 +68,9 @@ class SubvolumeWriter {
     const names = this.#names;
     for (let entry = 0; entry < names.count; entry++) {
       if (names.isSubvolume(entry) || names.isLink(entry)) continue;
-      if (names.type(entry) === S_IFREG) await this.#file(entry);
+      const original = this.#twins.get(entry)?.original;
+      if (original !== undefined) await this.#shared(entry, original);
+      else if (names.type(entry) === S_IFREG) await this.#file(entry);
       else await this.#other(entry);
       this.#making.onEntry();
       if ((entry & 63) === 0) await this.#making.settle();
@@ -83,8 +95,10 @@ class SubvolumeWriter {
       this.#writer.entries(entry);
     } else if (type === S_IFLNK) {
       const target = toBytes(await source.readLink(path));
-      if (target.byteLength === 0 || target.byteLength > MAX_TARGET_BYTES) {
-        throw new BtrfsError("limit", `Cannot take link: its target has ${target.byteLength} bytes`, whereOf(path));
+      const most = Math.min(MAX_TARGET_BYTES, this.#writer.mostInline);
+      if (target.byteLength === 0 || target.byteLength > most) {
+        const sentence = `Cannot take link: its target has ${target.byteLength} bytes, 1 to ${most} may be`;
+        throw new BtrfsError("limit", sentence, whereOf(path));
       }
       const size = target.byteLength;
       this.#head(entry, { ...this.#facts(stat), size, nbytes: size, nlink }, xattrs);
@@ -97,14 +111,34 @@ class SubvolumeWriter {
     }
   }
 
+  /** A file that shows the extents of another one. */
+  async #shared(entry: number, { rows = [], firstRow = 0 }: Twin): Promise<void> {
+    const { source, extents } = this.#making;
+    const names = this.#names;
+    const path = names.path(entry);
+    const stat = await source.stat(path);
+    if (!isSame(stat, this.#twins.get(entry)!.stat)) throw changed(path);
+    const nlink = 1 + (names.links.get(entry)?.length ?? 0);
+    const facts = { ...this.#facts(stat), size: stat.size, nbytes: bytesIn(rows), nlink };
+    this.#head(entry, facts, await source.xattrs(path));
+    const inode = names.number(entry);
+    this.#writer.extents(inode, rows, stat.size);
+    for (let row = 0; row < rows.length; row += EXTENT.columns) {
+      const offset = rows[row + EXTENT.fileOffset]!;
+      extents.share(firstRow + row / EXTENT.columns, { root: this.#id, inode, offset });
+    }
+  }
+
   async #file(entry: number): Promise<void> {
     const names = this.#names;
+    const twin = this.#twins.get(entry);
     const rows: number[] = [];
     let facts: InodeFacts | undefined;
     let xattrs: readonly SourceXattr[] = [];
     for (;;) {
       const batch = await this.#batchOf(entry);
       const row = batch.row();
+      if (twin !== undefined && !isRowOf(row, twin.stat)) throw changed(names.path(entry));
       const own = this.#fileFacts(entry, row);
       facts ??= own;
       if (!sameFacts(facts, own)) throw changed(names.path(entry));
@@ -124,7 +158,8 @@ class SubvolumeWriter {
     }
     this.#head(entry, { ...facts, nbytes: bytesIn(rows) }, xattrs);
     this.#writer.extents(names.number(entry), rows, facts.size);
-    noteExtents(this.#making.extents, this.#id, names.number(entry), rows);
+    const firstRow = noteExtents(this.#making.extents, this.#id, names.number(entry), rows);
+    if (twin !== undefined) Object.assign(twin, { rows, firstRow });
     for (let row = EXTENT.compression; row < rows.length; row += EXTENT.columns) this.#making.used.add(rows[row]!);
   }
 
@@ -235,6 +270,12 @@ function bytesIn(rows: readonly number[]): number {
 
 function isLater(a: SourceTime, b: SourceTime): boolean {
   return a.sec > b.sec || (a.sec === b.sec && a.nsec > b.nsec);
+}
+
+/** Whether a file was read as it was before. */
+function isRowOf(row: Float64Array, { mtime, ctime }: SourceStat): boolean {
+  const isTime = (at: number, { sec, nsec }: SourceTime): boolean => row[at] === sec && row[at + 1] === nsec;
+  return isTime(FILE.mtime, mtime) && isTime(FILE.ctime, ctime);
 }
 
 /** Whether two parts of a file were read of the same state of it. */

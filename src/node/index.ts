@@ -7,4 +7,5 @@ export { type FileDeviceOptions, openFileDevice } from "./file-device.ts";
 export { FileSource } from "./file-source.ts";
 export { NodeDirectoryHost } from "./node-directory-host.ts";
 export { localZone } from "./time-zone.ts";
+export { NodeTreeSource } from "./tree-source.ts";
 export { encodedThreads, WorkerPool } from "./worker-pool.ts";

@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -79,5 +80,5 @@ test("with --reproducible the same files give the same bytes", () => {
     const options = ["--reproducible", "--compress", "zstd", "--shrink", "--subvol", "inner"];
     expect(btrkit(["mkfs", "-q", "-r", tree, ...options, image], { env })).toMatchObject({ status: 0, stderr: "" });
   }
-  expect(btrkit(["inspect", "super", first]).stdout).toEqual(btrkit(["inspect", "super", second]).stdout);
+  expect(readFileSync(first).equals(readFileSync(second))).toBe(true);
 }, 60_000);

@@ -42,6 +42,7 @@ not there is made, as long as need be; without --byte-count, one that is too sho
       many: true,
       brief: "make a subvolume of this directory in DIR; TYPE is rw, ro, default or default-ro",
     },
+    reflink: { long: "reflink", brief: "let files of the same content share it" },
     shrink: { long: "shrink", brief: "leave no free space behind the files" },
     reproducible: {
       long: "reproducible",
@@ -112,6 +113,7 @@ not there is made, as long as need be; without --byte-count, one that is too sho
         from: treeSourceOf(host),
         compress: options.compress === undefined ? undefined : compressOf(options.compress),
         subvolumes: options.subvol.map(subvolumeOf),
+        reflink: options.reflink,
         shrink: options.shrink,
         grow: true,
         makeRunner: threads > 1 ? makeRunner : undefined,
@@ -129,9 +131,15 @@ not there is made, as long as need be; without --byte-count, one that is too sho
 });
 
 /** @throws {UsageError} for options that only make sense with files. */
-function demandRootdir(options: { compress: unknown; subvol: readonly string[]; shrink: boolean }): void {
+function demandRootdir(options: {
+  compress: unknown;
+  subvol: readonly string[];
+  shrink: boolean;
+  reflink: boolean;
+}): void {
   if (options.compress !== undefined) throw new UsageError("option '--compress' needs '--rootdir'");
   if (options.subvol.length > 0) throw new UsageError("option '--subvol' needs '--rootdir'");
+  if (options.reflink) throw new UsageError("option '--reflink' needs '--rootdir'");
   if (options.shrink) throw new UsageError("option '--shrink' needs '--rootdir'");
 }
 

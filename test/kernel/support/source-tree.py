@@ -72,7 +72,7 @@ os.mkdir(path("links", "deeper"))
 os.link(path("links", "two"), path("links", "deeper", "two"))
 os.symlink(b"../names/\xff", path("links", "symlink"))
 os.link(path("links", "symlink"), path("links", "symlink-again"), follow_symlinks=False)
-os.symlink("x" * 4000, path("links", "long"))
+os.symlink("x" * 3900, path("links", "long"))
 
 os.mkdir(path("kinds"))
 os.mkfifo(path("kinds", "fifo"), 0o640)
@@ -108,6 +108,15 @@ acl = struct.pack("<I", 2) + b"".join(
 )
 os.setxattr(path("attributes", "file"), "system.posix_acl_access", acl)
 os.setxattr(path("attributes"), "system.posix_acl_default", acl)
+
+os.mkdir(path("twins"))
+same = words(9000)
+for number in range(300):
+    put(path("twins", f"{number}"), same)
+put(path("twins", "other"), same[:-1] + b"!")
+for name in ("large-1", "large-2"):
+    put(path("twins", name), same * 300)
+    os.truncate(path("twins", name), 40 << 20)
 
 deep = path("deep")
 for level in range(40):
