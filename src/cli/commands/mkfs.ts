@@ -150,7 +150,12 @@ async function fillNew(path: string, options: MakeOptions): Promise<MadeFilesyst
   return made;
 }
 
-async function fillExisting(context: Context, path: string, force: boolean, options: MakeOptions): Promise<MadeFilesystem> {
+async function fillExisting(
+  context: Context,
+  path: string,
+  force: boolean,
+  options: MakeOptions,
+): Promise<MadeFilesystem> {
   const store = await openStore(context, path);
   try {
     if (!force) await demandFree(store);
