@@ -3,8 +3,8 @@ import { describe, expect, test } from "vitest";
 import { toBytes } from "../src/bytes/bytes.ts";
 import { MemoryDevice } from "../src/device/memory.ts";
 import { openFilesystem } from "../src/fs/filesystem.ts";
-import type { SourceFile, SourceStat, TreeSource } from "../src/mkfs/index.ts";
 import { type MakeOptions, makeFilesystem } from "../src/mkfs/mkfs.ts";
+import type { SourceFile, SourceStat, TreeSource } from "../src/mkfs/source.ts";
 import { treeOfImage } from "./support/tree-of-image.ts";
 
 // The files come out of memory: nothing of a host, nor of a kernel, is needed to make a filesystem.

@@ -10,4 +10,10 @@ export type {
   NewSubvolume as NewSubvolumeFrom,
   Reproducible,
 } from "./options.ts";
-export type { SourceFile, SourceStat, SourceTime, SourceXattr, TreeSource } from "./source.ts";
+export type {
+  SourceFile as TreeSourceFile,
+  SourceStat as TreeSourceStat,
+  SourceTime as TreeSourceTime,
+  SourceXattr as TreeSourceXattr,
+  TreeSource,
+} from "./source.ts";
