@@ -38,7 +38,7 @@ describeKernel("mkfs --rootdir", () => {
     mkdirSync(source);
     execFileSync("python3", [join(import.meta.dirname, "support/source-tree.py"), source]);
   }, 600_000);
-  afterAll(() => removeWorkDirectory(work));
+  afterAll(() => removeWorkDirectory(work), 120_000);
 
   /** Sectors of zeros become holes, also where the source has none. */
   async function withHoles(directory: string): Promise<TreeEntry[]> {
@@ -64,15 +64,15 @@ describeKernel("mkfs --rootdir", () => {
       // The time of the last access of links and directories moves when they are read.
       const expected = await withHoles(source);
       await fill(image, source, options);
-      await image.check();
+      await image.check(modesOf(options));
       await image.mounted(async (directory) => {
         expect(treeDifferences(await withHoles(directory), expected)).toEqual([]);
         writeFileSync(join(directory, "new"), "a".repeat(3_000_000));
         rmSync(join(directory, "sizes"), { recursive: true });
       });
-      await image.check();
+      await image.check(modesOf(options));
       await image.open((store) => changeAgain(store));
-      await image.check();
+      await image.check(modesOf(options));
       await image.mounted(async (directory) => {
         expect(readFileSync(join(directory, "again"), "utf8")).toBe("again");
         expect(statSync(join(directory, "new")).size).toBe(3_000_000);
@@ -106,7 +106,7 @@ describeKernel("mkfs --rootdir", () => {
       const { dataBytes } = await fill(apart, source, { ...options, subvolumes });
       const each = (await fill(apart, twins, options)).dataBytes;
       expect(shared.dataBytes).toBeLessThan(dataBytes - each / 2);
-      await image.check();
+      await image.check(modesOf(options));
       await image.mounted(async (directory) => {
         expect(
           treeDifferences(
@@ -117,7 +117,7 @@ describeKernel("mkfs --rootdir", () => {
         writeFileSync(join(directory, "twins/7"), "changed");
         rmSync(join(directory, "twins/large-1"));
       });
-      await image.check();
+      await image.check(modesOf(options));
     },
     900_000,
   );
@@ -186,6 +186,14 @@ describeKernel("mkfs --rootdir", () => {
     await expect(fill(tiny, holes, { grow: false })).rejects.toMatchObject({ code: "space" });
   }, 600_000);
 });
+
+/**
+ * The low memory mode of btrfs-progs 6.2 finds fault with a directory beside a file of very many names in nodes of 4K, also
+ * where the kernel made both.
+ */
+function modesOf({ nodeSize }: MakeOptions): readonly ("original" | "lowmem")[] {
+  return nodeSize === 4096 ? ["original"] : ["original", "lowmem"];
+}
 
 /** Makes a directory anew, from the last name to the first. */
 const BACKWARDS = `
