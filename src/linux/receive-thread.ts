@@ -2,7 +2,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "
 import { BtrfsError } from "../errors.ts";
 import { CommandError } from "../receive/command-error.ts";
 import type { CommandBatch } from "../stream/batch.ts";
-import { Ring, SLOT_BEGIN, SLOT_END, SLOT_FORGET, SLOT_STOP } from "./receive/ring.ts";
+import { Ring, SLOT_BEGIN, SLOT_END, SLOT_FORGET, SLOT_RELEASE, SLOT_STOP } from "./receive/ring.ts";
 import { failureOf, type ThreadMessage, type ThreadShare, type ThreadSubvolume } from "./receive/thread-messages.ts";
 
 // The same path seen from src/linux/, dist/linux/ and dist/cli/: a thread runs JavaScript.
@@ -126,6 +126,11 @@ export class ReceiveThread {
     this.#used = 0;
     this.#commands = 0;
     this.#spans = [];
+  }
+
+  /** What is added next can't rely on what the thread knows of the file it is at. */
+  async release(): Promise<void> {
+    await this.flush(SLOT_RELEASE);
   }
 
   /** Waits until all is done, and nothing known of files and directories is kept. */

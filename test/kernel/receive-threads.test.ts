@@ -1,6 +1,7 @@
 import { statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { concatBytes, toBytes } from "../../src/bytes/bytes.ts";
 import { type SegmentStart, type StreamItem, StreamWriter } from "../../src/stream/index.ts";
@@ -181,6 +182,69 @@ async function bytesOf(items: readonly StreamItem[]): Promise<Uint8Array> {
   return concatBytes(chunks);
 }
 
+const FILES = 6;
+const PAUSE = "pause-";
+
+/**
+ * Small files for the second thread, each followed, when they are done, by much data, another mode and another owner for the
+ * first thread, and by little data and the first mode and owner for the second.
+ */
+function handedBackAndForth(other: (file: string) => string, atOnce: boolean): StreamItem[] {
+  const items: unknown[] = [
+    { name: "segment", version: 2 },
+    { name: "subvol", path: toBytes("story"), uuid, ctransid: 1n },
+  ];
+  const add = (name: string, path: string, fields: object): void =>
+    void items.push({ name, path: toBytes(path), ...fields });
+  const pause = (): void => {
+    add("mkdir", "made", { ino: 1n });
+    add("rename", "made", { pathTo: toBytes(`${PAUSE}${items.length}`) });
+  };
+  const set = (path: string, length: number, mode: bigint, owner: bigint): void => {
+    add("write", path, { fileOffset: 0n, data: new Uint8Array(length).fill(65) });
+    add("chown", path, { uid: owner, gid: owner });
+    add("chmod", path, { mode });
+  };
+  for (let n = 0; n < FILES; n++) {
+    const file = `file-${n}`;
+    add("mkfile", "made", { ino: 1n });
+    add("rename", "made", { pathTo: toBytes(file) });
+    if (other(file) !== file) add("link", other(file), { pathLink: toBytes(file) });
+    set(file, 100, 0o644n, 1000n);
+    pause();
+    set(other(file), 120_000, 0o600n, 2000n);
+    pause();
+    set(file, 200, 0o644n, 1000n);
+    pause();
+    set(other(file), 120_000, 0o640n, 3000n);
+    pause();
+    set(file, 300, 0o644n, 1000n);
+    if (!atOnce) continue;
+    // By one name and at once by the other.
+    add("chmod", other(file), { mode: 0o611n });
+    add("chown", other(file), { uid: 1n, gid: 1n });
+    add("chmod", file, { mode: 0o644n });
+    add("chown", file, { uid: 1000n, gid: 1000n });
+  }
+  items.push({ name: "end" });
+  return items as StreamItem[];
+}
+
+/** The stream in pieces: each directory called a pause gives both threads time to do all before it. */
+async function* slowly(items: readonly StreamItem[]): AsyncGenerator<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const writer = new StreamWriter({ write: (chunk) => void chunks.push(chunk.slice()) }, { version: 2 });
+  for (const item of items) {
+    writer.write(item);
+    if (item.name !== "rename" || !Buffer.from(item.pathTo).toString().startsWith(PAUSE)) continue;
+    await writer.flush();
+    yield concatBytes(chunks.splice(0));
+    await setTimeout(50);
+  }
+  await writer.flush();
+  yield concatBytes(chunks);
+}
+
 describeKernel("a receive on two threads", () => {
   test("sets mode and owner anew where another name of the file has changed them, on one thread too", async () => {
     await using filesystem = await TestFilesystem.make();
@@ -220,5 +284,22 @@ describeKernel("a receive on two threads", () => {
     }
     expect(trees[0]!.length).toBeGreaterThan(80);
     expect(treeDifferences(trees[1]!, trees[0]!)).toEqual([]);
+  });
+
+  test.each([
+    { title: "the same name", other: (file: string) => file, atOnce: false },
+    { title: "another name", other: (file: string) => `other-${file}`, atOnce: false },
+    { title: "another name at once", other: (file: string) => `other-${file}`, atOnce: true },
+  ])("gives a file that both had, by $title, the last mode and owner", async ({ other, atOnce }) => {
+    await using filesystem = await TestFilesystem.make();
+    for (const threads of [1, 2] as const) {
+      const directory = join(filesystem.directory, `threads-${threads}`);
+      await mkdir(directory);
+      await liveReceive(slowly(handedBackAndForth(other, atOnce)), directory, { threads, commandsBeforeThread: 0 });
+      const facts = Array.from({ length: FILES }, (_, n) => statSync(join(directory, "story", `file-${n}`)));
+      expect(facts.map(({ mode, uid, gid }) => [(mode & 0o7777).toString(8), uid, gid])).toEqual(
+        facts.map(() => ["644", 1000, 1000]),
+      );
+    }
   });
 });

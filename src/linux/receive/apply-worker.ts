@@ -8,7 +8,7 @@ import { InputWindow } from "../../stream/input.ts";
 import { CommandParser } from "../../stream/parse.ts";
 import { loadNative } from "../native.ts";
 import { MountView } from "./mount.ts";
-import { Ring, SLOT_BEGIN, SLOT_END, SLOT_FORGET, SLOT_STOP } from "./ring.ts";
+import { Ring, SLOT_BEGIN, SLOT_END, SLOT_FORGET, SLOT_RELEASE, SLOT_STOP } from "./ring.ts";
 import { plainFailure, type ThreadMessage, type ThreadSubvolume } from "./thread-messages.ts";
 import { SubvolumeWriter } from "./writer.ts";
 
@@ -25,6 +25,7 @@ async function work(index: number, codecs: Codecs): Promise<boolean> {
   const { bytes, version, flags } = ring.facts(index);
   if ((flags & SLOT_BEGIN) !== 0) begin(ring.slot(index).slice(0, bytes), codecs);
   else if (bytes > 0) await apply(index, bytes, version);
+  if ((flags & SLOT_RELEASE) !== 0) writer?.release();
   if ((flags & SLOT_FORGET) !== 0) writer?.forget();
   if ((flags & SLOT_END) !== 0) end();
   return (flags & SLOT_STOP) === 0;

@@ -85,6 +85,8 @@ const CONTROL_BYTES = 256;
 export const SLOT_BEGIN = 1;
 /** After the commands: close the file at work and forget all that is known of directories. */
 export const SLOT_FORGET = 2;
+/** After the commands: close the file at work and forget what is known of it. */
+export const SLOT_RELEASE = 16;
 /** After the commands: close everything, and tell what became of encoded writes. */
 export const SLOT_END = 4;
 /** Leave. */

@@ -28,6 +28,9 @@ export class SharedWork {
   /** The object of the last unit, and whose it is. */
   #last: { readonly path: string; readonly isHere: boolean } | undefined;
 
+  /** A file that was there before has been changed here since the other thread was given anything. */
+  #changedOldHere = false;
+
   constructor(writer: SubvolumeWriter, thread: ReceiveThread, subvolume: ThreadSubvolume, report: Report) {
     this.#writer = writer;
     this.#thread = thread;
@@ -73,6 +76,7 @@ export class SharedWork {
         return this.#give(batch, i, unit);
       }
       this.#last = { path, isHere: true };
+      this.#changedOldHere = true;
       return this.#writer.apply(batch, i, end, this.#report);
     }
     const isHere = (isLarge || this.#thread.isBusy) && !unit.readsOthers;
@@ -121,7 +125,10 @@ export class SharedWork {
     const { path, end } = unit;
     this.#last = { path, isHere: false };
     if (this.#pending.isFull) await this.#settle();
-    this.#writer.releaseAt(path);
+    // It may be the same file that either is at, under another name too: its mode and owner are to be set anew.
+    this.#writer.release();
+    if (this.#changedOldHere) await this.#thread.release();
+    this.#changedOldHere = false;
     await this.#thread.add(batch, i, end, () => this.#pending.note(unit));
   }
 

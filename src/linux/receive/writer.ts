@@ -123,11 +123,6 @@ export class SubvolumeWriter {
     return this.#places.isDirectory(path);
   }
 
-  /** Closes the object at work if it has this path. */
-  releaseAt(path: string): void {
-    if (this.#places.current(path) !== undefined) this.#places.release();
-  }
-
   /** Closes the object at work and all directories. */
   forget(): void {
     this.#sources.forget();
