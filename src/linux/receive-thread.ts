@@ -42,6 +42,8 @@ export class ReceiveThread {
     this.#worker = new Worker(WORKER, {
       workerData: { memory: this.#ring.memory, port: port2 },
       transferList: [port2],
+      // Flags of this process, such as conditions of imports, are not for the package's own files.
+      execArgv: [],
     });
     this.#worker.on("error", (error) => {
       this.#trouble = error;
@@ -56,9 +58,12 @@ export class ReceiveThread {
     return this.#ring.isReady;
   }
 
-  /** Resolves when it has started. */
+  /** Resolves when it has started. @throws {BtrfsError} when it can't. */
   async started(): Promise<void> {
-    while (!this.isReady && this.#trouble === undefined) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!this.isReady) {
+      if (this.#trouble !== undefined) throw broken(this.#trouble);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   /** It has enough to do for a while. */
