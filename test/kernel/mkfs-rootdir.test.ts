@@ -132,32 +132,31 @@ describeKernel("mkfs --rootdir", () => {
       ],
     });
     await image.check();
-    await image.mounted(async (directory) => {
-      // The default subvolume is mounted.
-      const own = await treeOf(join(source, "attributes"));
-      expect(treeDifferences(await treeOf(directory), own)).toEqual([]);
-      const top = join(image.work, "top");
-      mkdirSync(top);
-      const device = (await run("findmnt", ["-no", "SOURCE", directory])).stdout.toString().trim().replace(/\[.*/, "");
-      await run("mount", ["-o", "subvolid=5", device, top]);
+    await image.mounted(async (top) => {
+      const device = (await run("findmnt", ["-no", "SOURCE", top])).stdout.toString().trim().replace(/\[.*/, "");
+      const unnamed = join(image.work, "default");
+      mkdirSync(unnamed);
+      await run("mount", [device, unnamed]);
       try {
-        const list = (await run("btrfs", ["subvolume", "list", top])).stdout.toString();
-        expect(
-          list
-            .trim()
-            .split("\n")
-            .map((line) => line.replace(/ID (\d+) gen \d+ top level (\d+) path/, "$1 $2")),
-        ).toEqual(["256 5 attributes", "257 5 links", "258 257 links/deeper"]);
-        const readOnly = async (path: string) =>
-          (await run("btrfs", ["property", "get", join(top, path), "ro"])).stdout.toString().trim();
-        expect([await readOnly("links"), await readOnly("links/deeper")]).toEqual(["ro=true", "ro=false"]);
-        const differences = treeDifferences(await treeOf(top), await treeOf(source), ["nlink", "link"]);
-        expect(differences).toEqual([]);
-        expect(statSync(join(top, "links/two")).nlink).toBe(1);
-        expect(statSync(join(top, "links/first")).nlink).toBe(301);
+        const own = await treeOf(join(source, "attributes"));
+        expect(treeDifferences(await treeOf(unnamed), own)).toEqual([]);
       } finally {
-        await run("umount", [top]);
+        await run("umount", [unnamed]);
       }
+      const list = (await run("btrfs", ["subvolume", "list", top])).stdout.toString();
+      expect(
+        list
+          .trim()
+          .split("\n")
+          .map((line) => line.replace(/ID (\d+) gen \d+ top level (\d+) path/, "$1 $2")),
+      ).toEqual(["256 5 attributes", "257 5 links", "258 257 links/deeper"]);
+      const readOnly = async (path: string) =>
+        (await run("btrfs", ["property", "get", join(top, path), "ro"])).stdout.toString().trim();
+      expect([await readOnly("links"), await readOnly("links/deeper")]).toEqual(["ro=true", "ro=false"]);
+      const differences = treeDifferences(await treeOf(top), await treeOf(source), ["nlink", "link"]);
+      expect(differences).toEqual([]);
+      expect(statSync(join(top, "links/two")).nlink).toBe(1);
+      expect(statSync(join(top, "links/first")).nlink).toBe(301);
     });
   }, 600_000);
 
