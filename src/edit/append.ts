@@ -2,6 +2,7 @@ import { writeSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
 import {
   COMPRESS_NONE,
+  DEFAULT_MAX_INLINE,
   FILE_EXTENT_INLINE,
   FILE_EXTENT_REG,
   FileExtentItem,
@@ -16,7 +17,7 @@ import { setTime } from "../transaction/new-items.ts";
 import { hasNoHoles, needCompression } from "./extents.ts";
 import { changeInode, type InodeView, inodeItem, inodeView } from "./inode.ts";
 import { demandWritableNow, numberOf, type Place } from "./place.ts";
-import { isPlain, MAX_INLINE, maxInlineBytes, PIECE_BYTES, type WriteOptions } from "./sectors.ts";
+import { isPlain, maxInlineBytes, PIECE_BYTES, type WriteOptions } from "./sectors.ts";
 
 // Files mostly come from front to back, soon after they were made: all that there is of them is in memory then, and
 // nothing lies where the next extent goes. These are the same changes as those of `writeFile` and `writeEncoded`, with
@@ -143,7 +144,7 @@ export function appendData(
   inode: bigint,
   offset: bigint,
   data: Uint8Array,
-  { compress, maxInline = MAX_INLINE }: WriteOptions,
+  { compress, maxInline = DEFAULT_MAX_INLINE }: WriteOptions,
 ): MaybePromise<boolean> {
   const { sectorSize } = at.tx.volume;
   if (compress !== undefined || data.byteLength === 0 || data.byteLength > MAX_APPENDED) return false;

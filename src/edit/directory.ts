@@ -1,7 +1,7 @@
 import { toBytes } from "../bytes/bytes.ts";
 import { asStruct } from "../bytes/struct.ts";
 import { BtrfsError, CorruptError } from "../errors.ts";
-import { FT_BLKDEV, FT_CHRDEV, FT_DIR, FT_FIFO, FT_REG_FILE, FT_SOCK, FT_SYMLINK } from "../format/dir-item.ts";
+import { ENTRY_TYPES, FT_DIR } from "../format/dir-item.ts";
 import { InodeItem, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
 import { itemsOf, keyOf, MAX_U64 } from "../format/key.ts";
 import { DIR_INDEX, INODE_ITEM, INODE_REF } from "../format/key-type.ts";
@@ -38,16 +38,6 @@ type Name = string | Uint8Array;
 
 const MAX_LINKS = 65535;
 const MAX_TARGET_BYTES = 4095;
-
-const ENTRY_TYPES: Readonly<Record<number, number>> = {
-  [S_IFREG]: FT_REG_FILE,
-  [S_IFDIR]: FT_DIR,
-  [S_IFLNK]: FT_SYMLINK,
-  [S_IFCHR]: FT_CHRDEV,
-  [S_IFBLK]: FT_BLKDEV,
-  [S_IFIFO]: FT_FIFO,
-  [S_IFSOCK]: FT_SOCK,
-};
 
 /** A new, empty file. @returns Its inode number. @throws {BtrfsError} `exists`, `path`. */
 export async function createFile(

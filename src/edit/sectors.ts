@@ -1,5 +1,11 @@
 import { loadCodecs } from "#codec";
-import { COMPRESS_NONE, FILE_EXTENT_INLINE, FILE_EXTENT_PREALLOC, INLINE_DATA_AT } from "../format/file-extent.ts";
+import {
+  COMPRESS_NONE,
+  DEFAULT_MAX_INLINE,
+  FILE_EXTENT_INLINE,
+  FILE_EXTENT_PREALLOC,
+  INLINE_DATA_AT,
+} from "../format/file-extent.ts";
 import { INODE_NODATACOW, INODE_NODATASUM } from "../format/inode.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
@@ -20,7 +26,6 @@ export interface WriteOptions {
 export const PIECE_BYTES = 131_072;
 /** An uncompressed extent is at most so long. */
 const MAX_EXTENT_BYTES = 128 << 20;
-export const MAX_INLINE = 2048;
 /** Behind the last byte that a file can have. */
 export const BEHIND_ALL = 1n << 63n;
 
@@ -35,7 +40,7 @@ export async function storeInline(
   inode: bigint,
   data: Uint8Array,
   item: InodeView,
-  { compress, maxInline = MAX_INLINE }: WriteOptions,
+  { compress, maxInline = DEFAULT_MAX_INLINE }: WriteOptions,
 ): Promise<bigint | undefined> {
   const { sectorSize } = at.tx.volume;
   const limit = Math.min(maxInline, sectorSize - 1, maxInlineBytes(at));

@@ -15,14 +15,12 @@ import {
   type EncodedWriter,
   MAX_ENCODED_BYTES,
 } from "../format/encoded-io.ts";
-import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD } from "../format/file-extent.ts";
+import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD, DEFAULT_MAX_INLINE } from "../format/file-extent.ts";
 import { INODE_APPEND, INODE_IMMUTABLE, INODE_NODATASUM, INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { ROOT_SUBVOL_RDONLY } from "../format/root.ts";
 import type { StoredData } from "../transaction/data-store.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 
-/** Stored bytes that may lie in the tree, as the mount option `max_inline` has it by default. */
-const MAX_INLINE = 2048;
 const TWO_63 = 1n << 63n;
 
 /**
@@ -195,7 +193,7 @@ function isInline(at: Place, { size }: InodeView, io: EncodedIo, data: Uint8Arra
   const { offset, length, unencodedLength, unencodedOffset } = io;
   if (offset !== 0n || unencodedOffset !== 0n || length !== unencodedLength || length < size) return false;
   if (length > at.tx.volume.sectorSize) return false;
-  return data.byteLength <= Math.min(MAX_INLINE, maxInlineBytes(at));
+  return data.byteLength <= Math.min(DEFAULT_MAX_INLINE, maxInlineBytes(at));
 }
 
 /** The number in file extent items. */

@@ -1,6 +1,7 @@
 import { viewOf } from "../bytes/bytes.ts";
 import { nested, struct, u8, u16, u64 } from "../bytes/struct.ts";
 import { CorruptError, type Where } from "../errors.ts";
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "./inode.ts";
 import { DiskKey, decodeKey, type Key } from "./key.ts";
 
 /** `struct btrfs_dir_item`: an entry of DIR_ITEM, DIR_INDEX and XATTR_ITEM; the name and then the value follow. */
@@ -25,6 +26,17 @@ export const FT_SOCK = 6;
 export const FT_SYMLINK = 7;
 /** An extended attribute. */
 export const FT_XATTR = 8;
+
+/** `FT_*` of an entry by the file type bits of its inode's mode. */
+export const ENTRY_TYPES: Readonly<Record<number, number>> = {
+  [S_IFREG]: FT_REG_FILE,
+  [S_IFDIR]: FT_DIR,
+  [S_IFLNK]: FT_SYMLINK,
+  [S_IFCHR]: FT_CHRDEV,
+  [S_IFBLK]: FT_BLKDEV,
+  [S_IFIFO]: FT_FIFO,
+  [S_IFSOCK]: FT_SOCK,
+};
 
 /** Longest name of a file or an extended attribute, in bytes (`BTRFS_NAME_LEN`). */
 export const NAME_LEN = 255;

@@ -140,3 +140,6 @@ export function decodeExtentData(
 function wrongSize(size: number, expected: string, where: Where): CorruptError {
   return new CorruptError(`Cannot read file extent: the item has ${size} bytes, expected ${expected}`, where);
 }
+
+/** Longest file that is stored inline, in bytes, where the mount option `max_inline` says nothing else. */
+export const DEFAULT_MAX_INLINE = 2048;

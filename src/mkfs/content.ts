@@ -1,7 +1,7 @@
 import { firstNonZero } from "../bytes/bytes.ts";
 import type { Checksum } from "../checksum/checksum.ts";
 import { BtrfsError } from "../errors.ts";
-import { COMPRESS_NONE } from "../format/file-extent.ts";
+import { COMPRESS_NONE, DEFAULT_MAX_INLINE } from "../format/file-extent.ts";
 import { S_IFMT, S_IFREG } from "../format/inode.ts";
 import { looksRandom } from "./looks-random.ts";
 import { whereOf } from "./name-table.ts";
@@ -9,8 +9,6 @@ import type { SourceFile, SourceStat, SourceXattr, TreeSource } from "./source.t
 
 /** Input of one compressed extent. */
 const PIECE_BYTES = 131_072;
-/** The kernel's default for `max_inline`. */
-const MAX_INLINE = 2048;
 /** File bytes of one job, unless it is one small file. */
 export const JOB_BYTES = 4 << 20;
 
@@ -95,7 +93,7 @@ export class ContentReader implements ContentRunner {
     this.#source = source;
     this.#options = options;
     this.#input = options.encode === undefined ? undefined : new Uint8Array(bufferBytes(options.sectorSize));
-    this.#packed = new Uint8Array(MAX_INLINE);
+    this.#packed = new Uint8Array(DEFAULT_MAX_INLINE);
   }
 
   /** One job after the other: they share buffers. */
@@ -169,9 +167,9 @@ export class ContentReader implements ContentRunner {
   #storeInline(state: JobState, row: Float64Array, content: Uint8Array): boolean {
     const { sectorSize, encode, compression } = this.#options;
     if (content.byteLength > sectorSize) return false;
-    const room = Math.min(MAX_INLINE, content.byteLength - 1);
+    const room = Math.min(DEFAULT_MAX_INLINE, content.byteLength - 1);
     const packed = encode === undefined || room === 0 ? 0 : encode(content, this.#packed.subarray(0, room), true);
-    if (packed === 0 && content.byteLength > MAX_INLINE) return false;
+    if (packed === 0 && content.byteLength > DEFAULT_MAX_INLINE) return false;
     const stored = packed === 0 ? content : this.#packed.subarray(0, packed);
     this.#inline.set(stored, state.inlineUsed);
     state.inlineUsed += stored.byteLength;

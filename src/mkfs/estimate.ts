@@ -1,13 +1,12 @@
 import { DirItem } from "../format/dir-item.ts";
 import { ExtentItem } from "../format/extent-item.ts";
-import { FileExtentItem, INLINE_DATA_AT } from "../format/file-extent.ts";
+import { DEFAULT_MAX_INLINE, FileExtentItem, INLINE_DATA_AT } from "../format/file-extent.ts";
 import { InodeItem, S_IFDIR, S_IFLNK, S_IFREG } from "../format/inode.ts";
 import { InodeRef } from "../format/inode-ref.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
 import type { NameTable } from "./name-table.ts";
 
-const MAX_INLINE = 2048;
 const MOST_COMPRESSED = 131_072;
 const MOST_PLAIN = 128 << 20;
 /** What links lead to, and attributes, in bytes. */
@@ -47,7 +46,7 @@ export function estimateContent(
       const size = names.size(entry);
       if (type === S_IFLNK) add(1, INLINE_DATA_AT + LINK_BYTES);
       if (type === S_IFDIR || type !== S_IFREG || size === 0) continue;
-      if (size <= MAX_INLINE) {
+      if (size <= DEFAULT_MAX_INLINE) {
         add(1, INLINE_DATA_AT + size);
         continue;
       }
@@ -61,6 +60,6 @@ export function estimateContent(
   }
   const total = items * ITEM_HEADER_BYTES + bytes;
   // An item that does not fit leaves the end of a leaf empty: half of a large one on average.
-  const fill = 1 - (MAX_INLINE / 2 + 100) / leafCapacity(Math.max(nodeSize, 8192)) / 2;
+  const fill = 1 - (DEFAULT_MAX_INLINE / 2 + 100) / leafCapacity(Math.max(nodeSize, 8192)) / 2;
   return { metadata: Math.ceil(total / fill / leafCapacity(nodeSize)) * nodeSize + FIXED_NODES * nodeSize, data };
 }

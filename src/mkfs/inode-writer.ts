@@ -1,19 +1,8 @@
 import { compareBytes, concatBytes } from "../bytes/bytes.ts";
 import { BtrfsError } from "../errors.ts";
-import {
-  DirItem,
-  FT_BLKDEV,
-  FT_CHRDEV,
-  FT_DIR,
-  FT_FIFO,
-  FT_REG_FILE,
-  FT_SOCK,
-  FT_SYMLINK,
-  FT_XATTR,
-  NAME_LEN,
-} from "../format/dir-item.ts";
+import { DirItem, ENTRY_TYPES, FT_XATTR, NAME_LEN } from "../format/dir-item.ts";
 import { FILE_EXTENT_INLINE, FILE_EXTENT_REG, FileExtentItem, INLINE_DATA_AT } from "../format/file-extent.ts";
-import { InodeItem, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from "../format/inode.ts";
+import { InodeItem } from "../format/inode.ts";
 import { InodeExtref, InodeRef } from "../format/inode-ref.ts";
 import { KEY_BYTES, keyOf } from "../format/key.ts";
 import * as types from "../format/key-type.ts";
@@ -43,16 +32,6 @@ export interface InodeFacts {
 
 /** Columns of the extents of a file. */
 export const EXTENT = { fileOffset: 0, fileBytes: 1, logical: 2, storedBytes: 3, compression: 4, columns: 5 } as const;
-
-const ENTRY_TYPES: Readonly<Record<number, number>> = {
-  [S_IFREG]: FT_REG_FILE,
-  [S_IFDIR]: FT_DIR,
-  [S_IFLNK]: FT_SYMLINK,
-  [S_IFCHR]: FT_CHRDEV,
-  [S_IFBLK]: FT_BLKDEV,
-  [S_IFIFO]: FT_FIFO,
-  [S_IFSOCK]: FT_SOCK,
-};
 
 /** First index of a name in its directory. */
 const FIRST_INDEX = 2;
