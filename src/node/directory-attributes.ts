@@ -18,6 +18,8 @@ export interface Reach {
 }
 
 const SETID = 0o6000;
+const PERMISSIONS = 0o777;
+const ACL = "system.posix_acl_access";
 const SECOND = 1_000_000_000n;
 /** Every filesystem has times from 1970 to 2038. */
 const MAX_USUAL_TIME = SECOND << 31n;
@@ -68,8 +70,11 @@ export class AttributeKeeper {
 
   setXattr({ handle, name }: Reach, attribute: Uint8Array, value: Uint8Array): void {
     const isHeld = this.#host.setXattr(handle, name, attribute, value);
-    if (isHeld && this.#records.size === 0) return;
-    const { inode } = this.#host.stat(handle, name);
+    const mayLockOut = isHeld && !this.#host.isPrivileged && xattrKey(attribute) === ACL;
+    if (isHeld && !mayLockOut && this.#records.size === 0) return;
+    const stat = this.#host.stat(handle, name);
+    const { inode } = stat;
+    if (mayLockOut) this.#keepRights({ handle, name }, stat);
     if (isHeld) {
       this.#records.dropXattr(inode, xattrKey(attribute));
       return;
@@ -80,6 +85,15 @@ export class AttributeKeeper {
     const record = this.#records.of(inode);
     record.xattrs ??= new Map();
     record.xattrs.set(xattrKey(attribute), value.slice());
+  }
+
+  /** An ACL is the mode as well: the rights that it takes from us have to wait. */
+  #keepRights({ handle, name }: Reach, stat: HostStat): void {
+    const needed = neededBits(stat);
+    if ((stat.mode & needed) === needed) return;
+    const record = this.#records.of(stat.inode);
+    record.lateMode = ((record.lateMode ?? stat.mode) & ~PERMISSIONS) | (stat.mode & PERMISSIONS);
+    this.#host.setMode(handle, name, stat.mode | needed);
   }
 
   removeXattr({ handle, name }: Reach, attribute: Uint8Array): void {

@@ -120,8 +120,9 @@ class TreeCopier {
   #copyAttributes(from: Reach, to: Reach, stat: HostStat, path: Uint8Array): void {
     const { keeper, records, differences } = this.#context;
     keeper.setOwner(to, stat.uid, stat.gid);
-    if (stat.kind !== "symlink") keeper.setMode(to, stat.mode);
     for (const { name, value } of this.#host.xattrs(from.handle, from.name)) keeper.setXattr(to, name, value);
+    // After an ACL: in that of a directory whose owner was kept out, he has rights while it is looked into.
+    if (stat.kind !== "symlink") keeper.setMode(to, stat.mode);
     keeper.setTimes(to, stat.atime, stat.mtime);
     const difference = differences.get(Buffer.from(path).toString("latin1"));
     if (difference !== undefined) records.adopt(this.#host.stat(to.handle, to.name).inode, difference);

@@ -1,10 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, readdirSync, readFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { findXattr, loadNative } from "../../src/linux/index.ts";
 import { BIN, btrkit } from "../cli/support.ts";
+import { mkdir, mkfile, rename, setXattr, snapshot, subvol, write } from "../support/raw-commands.ts";
+import { END, stream } from "../support/raw-stream.ts";
 import { sidecarLines, withSidecar } from "../support/sidecar-tree.ts";
 import type { TreeEntry } from "../support.ts";
 import { applyHistory } from "./support/apply.ts";
@@ -63,6 +66,34 @@ describeKernel("receive into a plain directory", () => {
       }
     },
   );
+
+  test("an ACL that takes the receiver's rights away waits for the end, as a mode does", async () => {
+    // user::---, user:1002:r-x, group::r-x, mask::r-x, other::---
+    const acl = Buffer.from(
+      "02000000 01000000ffffffff 02000500ea030000 04000500ffffffff 10000500ffffffff 20000000ffffffff".replaceAll(
+        " ",
+        "",
+      ),
+      "hex",
+    );
+    const lock = (path: string) => setXattr(path, "system.posix_acl_access", acl);
+    const full = [mkdir("d"), lock("d"), mkfile("d/f"), lock("d/f"), write("d/f", "one"), mkdir("e")];
+    const increment = [rename("d", "e/d"), write("e/d/f", "two"), mkfile("e/d/g")];
+    await using target = await PlainFilesystem.make("tmpfs");
+    const streams = [stream(2, subvol("s1", 1), ...full, END), stream(2, snapshot("s2", 2, 1), ...increment, END)];
+    const files = streams.map((bytes, index) => {
+      const file = join(target.directory, `stream-${index}`);
+      writeFileSync(file, bytes);
+      return file;
+    });
+    expect(receiveDirectory(target.directory, files, { user: true })).toMatchObject({ stderr: "", status: 0 });
+    const found = (path: string) => {
+      const value = findXattr(loadNative(), -100, join(target.directory, path), "system.posix_acl_access");
+      return [(statSync(join(target.directory, path)).mode & 0o777).toString(8), Buffer.from(value!).equals(acl)];
+    };
+    for (const path of ["s1/d", "s1/d/f", "s2/e/d", "s2/e/d/f"]) expect(found(path), path).toEqual(["50", true]);
+    expect(readFileSync(join(target.directory, "s2/e/d/f"), "utf8")).toBe("two");
+  });
 
   test("in place, one directory goes through all snapshots", async () => {
     await using source = await TestFilesystem.make({ mount: "compress=zstd" });

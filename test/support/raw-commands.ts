@@ -30,7 +30,8 @@ export const rename = (path: string, to: string) => on(9, path, [PATH_TO, to]);
 export const link = (path: string, to: string) => on(10, path, [PATH_LINK, to]);
 export const unlink = (path: string) => on(11, path);
 export const rmdir = (path: string) => on(12, path);
-export const setXattr = (path: string, name = "user.a", value = "x") => on(13, path, [13, name], [14, value]);
+export const setXattr = (path: string, name = "user.a", value: string | Uint8Array = "x") =>
+  on(13, path, [13, name], [14, value]);
 export const removeXattr = (path: string, name: string) => on(14, path, [13, name]);
 
 /** DATA comes last: from version 2 on it has no length. */
