@@ -11,7 +11,8 @@ const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc
 if (status !== 0) process.exit(status ?? 1);
 
 // Packages stay packages.
-const input = ["dist/cli/bin.js", "dist/node/chunk-reader.js", "dist/node/chunk-decoder.js"];
+const threads = ["dist/node/chunk-reader.js", "dist/node/chunk-decoder.js", "dist/linux/restore-worker.js"];
+const input = ["dist/cli/bin.js", ...threads];
 const bundle = await rolldown({ input, platform: "node", external: /^(?![.#/])/ });
 await bundle.write({ dir: "dist/bundle", format: "cjs", chunkFileNames: "[name]-[hash].js", comments: false });
 rmSync("dist/cli", { recursive: true });

@@ -30,8 +30,8 @@ export interface RestoreThreadsOptions {
   readonly onEvent?: OnEvent | undefined;
 }
 
-// The same path seen from src/linux/ and from dist/linux/: a thread runs JavaScript.
-const WORKER = new URL("../../dist/linux/restore-worker.js", import.meta.url);
+// The same path seen from src/linux/, from dist/linux/ and from dist/cli/. A bundled file: its thread is ready much sooner.
+const WORKER = new URL("../../dist/cli/restore-worker.js", import.meta.url);
 
 export const ABORTED = "Cannot go on: the restore was aborted";
 
