@@ -1,6 +1,6 @@
 import { viewOf } from "../bytes/bytes.ts";
 import { writeSafe } from "../bytes/u64.ts";
-import { CorruptError } from "../errors.ts";
+import { BtrfsError, CorruptError } from "../errors.ts";
 import {
   BLOCK_FLAG_FULL_BACKREF,
   decodeInlineRefs,
@@ -48,6 +48,9 @@ interface Record {
   readonly info: Uint8Array;
   inline: ExtentRef[];
 }
+
+/** References of one extent that may have the same hash: chance does not make two, a stream can. */
+const MAX_COLLISIONS = 4096n;
 
 /** An extent item with one inline reference. */
 const MAX_NEW_BYTES = ExtentItem.byteLength + 29;
@@ -211,15 +214,25 @@ export class ExtentTree {
 
   /** The item of a reference, or the key that it would get: the next free one, where hashes collide. */
   async #findKeyed(logical: number, ref: ExtentRef): Promise<{ key: Key; found: ExtentRef | undefined }> {
-    for (let offset = refSequence(ref); ; offset = BigInt.asUintN(64, offset + 1n)) {
-      const key = keyOf(BigInt(logical), ref.type, offset);
-      const data = await this.#editor.get(this.#tree(), packKey(key));
-      if (data === undefined) return { key, found: undefined };
-      const found = decodeKeyedRefs(viewOf(data), ref.type, offset)[0]!;
-      if (isSameRef(found, ref)) return { key, found };
-      if (ref.type !== EXTENT_DATA_REF)
-        throw new CorruptError(`Cannot change reference: another has its key`, { logical });
+    const hash = refSequence(ref);
+    const key = keyOf(BigInt(logical), ref.type, hash);
+    const data = await this.#editor.get(this.#tree(), packKey(key));
+    const found = data === undefined ? undefined : decodeKeyedRefs(viewOf(data), ref.type, hash)[0]!;
+    if (ref.type !== EXTENT_DATA_REF || (found !== undefined && isSameRef(found, ref))) return { key, found };
+    // Others were in its way, and may have been removed since: it can lie behind a gap.
+    let free = hash;
+    const walk = this.#editor.walk(this.#tree(), { first: key, last: { ...key, offset: hash + MAX_COLLISIONS } });
+    for (let span = await walk.next(); span !== undefined; span = await walk.next()) {
+      for (let slot = span.first; slot < span.last; slot++) {
+        const { offset } = slotKey(span.leaf, slot);
+        const other = decodeKeyedRefs(viewOf(itemBytes(span.leaf, slot)), ref.type, offset)[0]!;
+        if (isSameRef(other, ref)) return { key: { ...key, offset }, found: other };
+        if (offset === free) free++;
+      }
     }
+    if (free < hash + MAX_COLLISIONS) return { key: { ...key, offset: free }, found: undefined };
+    const sentence = `Cannot add reference: ${MAX_COLLISIONS} others of the extent have its hash`;
+    throw new BtrfsError("limit", sentence, { where: { logical } });
   }
 
   async #load(logical: number, length: number, level: number): Promise<Record> {

@@ -6,6 +6,8 @@ import * as edit from "../../src/edit/index.ts";
 import { type MakeOptions, makeFilesystem } from "../../src/mkfs/mkfs.ts";
 import type { Transaction } from "../../src/transaction/transaction.ts";
 import { openWritableVolume, type WritableVolume } from "../../src/transaction/writable.ts";
+import { extentDataRefHash } from "../../src/tree/hash.ts";
+import { collidingOffsets } from "../support/colliding-refs.ts";
 import { collidingName } from "../support/history-data.ts";
 import { type ImageShape, shapeOf } from "../support/image-shape.ts";
 import { describeKernel } from "./support/host.ts";
@@ -79,6 +81,42 @@ describeKernel("the corners of images", () => {
       await run("btrfs", ["subvolume", "delete", "-C", join(directory, "copy 27"), join(directory, "copy 29")]);
     });
     await image.check();
+  });
+
+  test("references of data with one hash, removed and made again in between", async () => {
+    await using image = await made(128, { nodeSize: 4096 });
+    await image.openAll(async (stores) => {
+      const volume = await openWritableVolume(stores);
+      const inode = await volume.transaction(async (tx) => {
+        const file = await edit.createFile(place(tx), TOP, "file");
+        await edit.writeFile(place(tx), file, 0n, noise(8192, 1));
+        return file;
+      });
+      const offsets = collidingOffsets(FS_TREE, inode, 24);
+      expect(new Set(offsets.map((offset) => extentDataRefHash(FS_TREE, inode, offset))).size).toBe(1);
+      const clone = (...indexes: number[]): Promise<void> =>
+        volume.transaction(async (tx) => {
+          const source = { tree: FS_TREE, inode, offset: 0n };
+          for (const index of indexes) await edit.cloneRange(place(tx), inode, offsets[index]!, source, 8192n);
+        });
+      const punch = (...indexes: number[]): Promise<void> =>
+        volume.transaction(async (tx) => {
+          for (const at of indexes) await edit.punchHole(place(tx), inode, offsets[at]!, offsets[at]! + 8192n);
+        });
+      await clone(...Array.from(offsets.keys()).slice(1));
+      await image.check(["original"]);
+      for (const index of [3, 9, 10, 1, 20]) await punch(index);
+      await image.check(["original"]);
+      await clone(9, 3, 10);
+      // One more of a reference that lies behind a gap.
+      await volume.transaction((tx) => edit.writeFile(place(tx), inode, offsets[23]! + 4096n, noise(4096, 2)));
+      await image.check();
+      for (const index of [23, 22, 21, 9, 3, 2]) await punch(index);
+      await image.check(["original"]);
+      await volume.transaction((tx) => edit.unlink(place(tx), TOP, "file"));
+    });
+    await image.check();
+    await image.mounted(async () => {});
   });
 
   test("bitmaps of free space, that the kernel made", async () => {
