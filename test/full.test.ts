@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
+import { equalBytes } from "../src/bytes/bytes.ts";
 import { MemoryDevice } from "../src/device/memory.ts";
 import { OverlayDevice } from "../src/device/overlay.ts";
 import type { ByteStore } from "../src/device/source.ts";
 import * as edit from "../src/edit/index.ts";
 import { BtrfsError } from "../src/errors.ts";
+import { BLOCK_GROUP_DATA } from "../src/format/chunk.ts";
+import { openFilesystem } from "../src/fs/filesystem.ts";
 import { type MakeOptions, makeFilesystem } from "../src/mkfs/mkfs.ts";
 import type { Transaction } from "../src/transaction/transaction.ts";
 import { openWritableVolume, type WritableVolume } from "../src/transaction/writable.ts";
@@ -122,3 +125,25 @@ test.each(CASES)(
   },
   120_000,
 );
+
+// What is free lies in several chunks, none of which has room for the whole, nor was looked at before.
+test("a file is written into what several chunks have left", async () => {
+  const store = new MemoryDevice(new Uint8Array(100 << 20));
+  await makeFilesystem(store, { nodeSize: 4096, metadata: "single" });
+  const first = await openWritableVolume([store]);
+  const made = await fillUp(first, 2_000_000);
+  for (let index = 0; index < made; index += 3)
+    await first.transaction((tx) => edit.unlink(place(tx), TOP, `file ${index}`));
+  const { chunks } = first.volume.chunks;
+  const longest = Math.max(...chunks.filter(({ type }) => type === BLOCK_GROUP_DATA).map(({ length }) => length));
+  const content = new Uint8Array(Math.floor(made / 3) * 2_000_000).fill(7);
+  expect(content.byteLength).toBeGreaterThan(longest);
+  const volume = await openWritableVolume([store]);
+  await volume.transaction(async (tx) => {
+    await edit.writeFile(place(tx), await edit.createFile(place(tx), TOP, "in pieces"), 0n, content);
+  });
+  const filesystem = await openFilesystem([store]);
+  const read = new Uint8Array(content.byteLength);
+  await (await filesystem.lookup("/in pieces")).openFile().read(0n, read);
+  expect(equalBytes(read, content)).toBe(true);
+});

@@ -146,11 +146,8 @@ export class Space {
   async #search(kind: SpaceKind, length: number, align: number): Promise<number> {
     for (const chunk of this.chunks.chunks) {
       if (!this.#suits(chunk, kind)) continue;
-      const group = await this.#group(chunk);
-      if (!group.isLoaded) {
-        if (group.chunk.length - group.used < length) continue;
-        group.load(await this.options.records.freeIn(chunk));
-      }
+      if (chunk.length - (await this.#group(chunk)).used < length) continue;
+      const group = await this.#loaded(chunk);
       const start = group.take(length, align);
       if (start !== undefined) return this.#found(kind, group, start, length);
     }
@@ -171,12 +168,14 @@ export class Space {
 
   async #longestFree(kind: SpaceKind): Promise<number> {
     let longest = 0;
-    for (const chunk of this.chunks.chunks) {
-      if (!this.#suits(chunk, kind)) continue;
-      const group = await this.#group(chunk);
-      if (group.isLoaded) longest = Math.max(longest, group.longestFree);
-    }
+    for (const chunk of this.#chunksFor(kind)) longest = Math.max(longest, (await this.#loaded(chunk)).longestFree);
     return longest;
+  }
+
+  async #loaded(chunk: Chunk): Promise<BlockGroup> {
+    const group = await this.#group(chunk);
+    if (!group.isLoaded) group.load(await this.options.records.freeIn(chunk));
+    return group;
   }
 
   #suits(chunk: Chunk, kind: SpaceKind): boolean {
