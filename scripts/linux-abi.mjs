@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 
 const IOCTLS = `
   SNAP_DESTROY SNAP_DESTROY_V2 SUBVOL_CREATE_V2 SNAP_CREATE_V2 SUBVOL_GETFLAGS SUBVOL_SETFLAGS GET_SUBVOL_INFO
-  GET_SUBVOL_ROOTREF SET_RECEIVED_SUBVOL DEFAULT_SUBVOL SYNC START_SYNC WAIT_SYNC FS_INFO DEV_INFO SPACE_INFO GET_FEATURES
-  TREE_SEARCH_V2 INO_LOOKUP INO_PATHS LOGICAL_INO_V2 SEND ENCODED_READ ENCODED_WRITE`
+  GET_SUBVOL_ROOTREF SET_RECEIVED_SUBVOL DEFAULT_SUBVOL SYNC START_SYNC WAIT_SYNC FS_INFO DEV_INFO GET_DEV_STATS SPACE_INFO
+  GET_FEATURES  TREE_SEARCH_V2 INO_LOOKUP INO_PATHS LOGICAL_INO_V2 SEND ENCODED_READ ENCODED_WRITE`
   .trim()
   .split(/\s+/)
   .map((name) => `BTRFS_IOC_${name}`)
@@ -34,6 +34,7 @@ const STRUCTS = {
   btrfs_ioctl_fs_info_args:
     "max_id num_devices fsid nodesize sectorsize clone_alignment csum_type csum_size flags generation metadata_uuid reserved",
   btrfs_ioctl_dev_info_args: "devid uuid bytes_used total_bytes path",
+  btrfs_ioctl_get_dev_stats: "devid nr_items flags values",
   btrfs_ioctl_space_args: "space_slots total_spaces",
   btrfs_ioctl_space_info: "flags total_bytes used_bytes",
   btrfs_ioctl_feature_flags: "compat_flags compat_ro_flags incompat_flags",

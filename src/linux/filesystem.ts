@@ -1,9 +1,11 @@
+import { viewOf } from "../bytes/bytes.ts";
 import { newStruct } from "../bytes/struct.ts";
+import { KernelError } from "../errors.ts";
 import { untilNul } from "./call.ts";
 import { bytesOf, ioctl, ioctlAsync } from "./ioctl.ts";
 import type { Native } from "./native.ts";
-import { DEV_INFO, FS_INFO, GET_FEATURES, SPACE_INFO, START_SYNC, SYNC, WAIT_SYNC } from "./requests.ts";
-import { DevInfoArgs, FeatureFlags, FsInfoArgs, SpaceArgs, SpaceInfo } from "./structs.ts";
+import { DEV_INFO, FS_INFO, GET_DEV_STATS, GET_FEATURES, SPACE_INFO, START_SYNC, SYNC, WAIT_SYNC } from "./requests.ts";
+import { DevInfoArgs, FeatureFlags, FsInfoArgs, GetDevStats, SpaceArgs, SpaceInfo } from "./structs.ts";
 
 const FS_INFO_CSUM_INFO = 1n;
 const FS_INFO_GENERATION = 2n;
@@ -59,6 +61,44 @@ export function getDeviceInfo(native: Native, fd: number, id: bigint): DeviceInf
   ioctl(native, fd, DEV_INFO, bytesOf(args), { act: `read information of device ${id}` });
   const { devid, uuid, bytesUsed, totalBytes, path } = args;
   return { id: devid, uuid, bytesUsed, totalBytes, path: untilNul(path) };
+}
+
+const DEVICE_STATS = 5;
+
+/** What has gone wrong on a device since somebody last reset the counts. */
+export interface DeviceErrors {
+  readonly write: bigint;
+  readonly read: bigint;
+  readonly flush: bigint;
+  readonly corruption: bigint;
+  readonly generation: bigint;
+}
+
+/** @throws {KernelError} ENODEV for an id that no device has. */
+export function getDeviceErrors(native: Native, fd: number, id: bigint): DeviceErrors {
+  const args = newStruct(GetDevStats);
+  args.devid = id;
+  args.nrItems = BigInt(DEVICE_STATS);
+  ioctl(native, fd, GET_DEV_STATS, bytesOf(args), { act: `read errors of device ${id}` });
+  const values = viewOf(args.values);
+  const count = (index: number) => values.getBigUint64(index * 8, true);
+  return { write: count(0), read: count(1), flush: count(2), corruption: count(3), generation: count(4) };
+}
+
+/** Failed writes and flushes of all devices of the filesystem, since somebody last reset the counts. */
+export function countWriteErrors(native: Native, fd: number): bigint {
+  const { maxDeviceId } = getFilesystemInfo(native, fd);
+  let count = 0n;
+  for (let id = 1n; id <= maxDeviceId; id++) {
+    try {
+      const { write, flush } = getDeviceErrors(native, fd, id);
+      count += write + flush;
+    } catch (error) {
+      // Ids have gaps.
+      if (!(error instanceof KernelError && error.errno === "ENODEV")) throw error;
+    }
+  }
+  return count;
 }
 
 /** Space of one kind of block group, in bytes; `flags` are `BTRFS_BLOCK_GROUP_*`. */

@@ -77,6 +77,7 @@ export const START_SYNC = ior("BTRFS_IOC_START_SYNC", 24, 8);
 export const WAIT_SYNC = iow("BTRFS_IOC_WAIT_SYNC", 22, 8);
 export const FS_INFO = ior("BTRFS_IOC_FS_INFO", 31, 1024);
 export const DEV_INFO = iowr("BTRFS_IOC_DEV_INFO", 30, 4096, root);
+export const GET_DEV_STATS = iowr("BTRFS_IOC_GET_DEV_STATS", 52, 1032);
 export const SPACE_INFO = iowr("BTRFS_IOC_SPACE_INFO", 20, 16);
 export const GET_FEATURES = ior("BTRFS_IOC_GET_FEATURES", 57, 24);
 

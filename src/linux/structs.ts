@@ -98,6 +98,15 @@ export const DevInfoArgs = struct("btrfs_ioctl_dev_info_args", 4096, {
   path: bytes(1024),
 });
 
+/** `struct btrfs_ioctl_get_dev_stats`: values in the order of `enum btrfs_dev_stat_values`, and room for more. */
+export const GetDevStats = struct("btrfs_ioctl_get_dev_stats", 1032, {
+  devid: u64,
+  nrItems: u64,
+  flags: u64,
+  values: bytes(40),
+  unused: bytes(968),
+});
+
 /** `struct btrfs_ioctl_space_args`; as many `SpaceInfo` as `spaceSlots` follow. */
 export const SpaceArgs = struct("btrfs_ioctl_space_args", 16, { spaceSlots: u64, totalSpaces: u64 });
 /** `struct btrfs_ioctl_space_info`. */

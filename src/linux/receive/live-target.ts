@@ -14,10 +14,10 @@ import {
 } from "../../receive/target.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import { statx } from "../attributes.ts";
-import { AT_FDCWD, pathOf } from "../call.ts";
+import { AT_FDCWD, pathOf, whereOf } from "../call.ts";
 import { RENAME_NOREPLACE, renameat2 } from "../entries.ts";
 import { flock, syncfs } from "../file.ts";
-import { getFilesystemInfo } from "../filesystem.ts";
+import { countWriteErrors, getFilesystemInfo } from "../filesystem.ts";
 import { loadNative, type Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { ReceiveThread } from "../receive-thread.ts";
@@ -70,6 +70,8 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   readonly #options: LiveTargetOptions;
   readonly #sectorSize: number;
   readonly #threads: number;
+  /** Of the devices, when receiving began. */
+  readonly #writeErrors: bigint;
   readonly #commandsBeforeThread: number;
   #codecs: Codecs | undefined;
   #open: OpenSubvolume | undefined;
@@ -84,6 +86,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     this.#threads = options.threads ?? Math.min(2, availableParallelism());
     this.#commandsBeforeThread = options.commandsBeforeThread ?? 500;
     this.#sectorSize = getFilesystemInfo(native, directory).sectorSize;
+    this.#writeErrors = countWriteErrors(native, directory);
     this.#mount = MountView.of(native, directory, options.rootMount);
   }
 
@@ -144,6 +147,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     const { start, root, writer } = this.#open!;
     writer.close();
     if (this.#options.syncfs === true) await syncfs(this.#native, root);
+    this.#refuseLostWrites(root);
     setReceivedSubvolume(this.#native, root, { uuid: start.uuid, stransid: start.ctransid });
     removeMark(this.#native, root);
     setReadOnly(this.#native, root, true);
@@ -208,6 +212,14 @@ export class LiveTarget implements ReceiveTarget, Disposable {
       deleteSubvolume(this.#native, this.#directory, temporary);
       throw error;
     }
+  }
+
+  /** Linux does not tell everybody: an encoded write that failed on its way to the disk is counted, and no more. */
+  #refuseLostWrites(root: number): void {
+    const failed = countWriteErrors(this.#native, root) - this.#writeErrors;
+    if (failed <= 0n) return;
+    const sentence = `Cannot complete: ${failed} writes to the devices of the filesystem have failed meanwhile, look for the cause in the kernel's log (dmesg)`;
+    throw new BtrfsError("io", sentence, { where: whereOf(this.#native, { act: "", fd: root }) });
   }
 
   #openParent(uuid: Uint8Array): number {
