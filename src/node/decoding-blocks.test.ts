@@ -1,8 +1,10 @@
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deflateSync } from "node:zlib";
 import { afterAll, expect, test } from "vitest";
 import { loadCodec } from "#codec";
+import { commandOf, END, stream, u32, u64 } from "../../test/support/raw-stream.ts";
 import { concatBytes, toBytes } from "../bytes/bytes.ts";
 import type { BlockSource } from "../stream/source.ts";
 import { StreamWriter } from "../stream/writer.ts";
@@ -45,7 +47,7 @@ async function encodedStream(spoil?: (write: number, encoded: EncodedWrite) => E
   writer.begin();
   writer.write({ name: "subvol", path: toBytes("s"), uuid: new Uint8Array(16).fill(7), ctransid: 9n });
   writer.write({ name: "mkfile", path: toBytes("f"), ino: 257n });
-  for (let i = 0; i < 90; i++) {
+  for (let i = 0; i < 100; i++) {
     const encoded = stored[i % 3]!;
     const { compression, encryption, ...rest } = spoil?.(i, encoded) ?? encoded;
     const place = { path: toBytes("f"), fileOffset: BigInt(i * EXTENT), unencodedFileLen: BigInt(EXTENT) };
@@ -105,12 +107,14 @@ test("every write that does not decode is told just as of a stream in memory, an
     (encoded) => ({ ...encoded, unencodedLen: 2n ** 40n }),
     (encoded) => ({ ...encoded, unencodedOffset: 4096n }),
     (encoded) => ({ ...encoded, unencodedOffset: 4096n, unencodedLen: BigInt(EXTENT + 4096) }),
+    // Decodes, to less than its part of the file needs.
+    (encoded) => ({ ...encoded, compression: 1, data: deflateSync(new Uint8Array(EXTENT - 1)) }),
   ];
   const bytes = await encodedStream((write, encoded) =>
     write % 8 === 7 ? spoils[(write >> 3) % spoils.length]!(encoded) : encoded,
   );
   const expected = await verifyStreams([bytes]);
-  expect(expected.faults.length).toBeGreaterThan(5);
+  expect(expected.faults.length).toBe(spoils.length - 1);
   expect(await withBlocks(bytes, (blocks) => verifyStreams([blocks]))).toEqual(expected);
 });
 
@@ -121,4 +125,51 @@ test("a version that the header does not say is no reason to believe what was de
     const expected = await verifyStreams([bytes]);
     expect(await withBlocks(bytes, (blocks) => verifyStreams([blocks]))).toEqual(expected);
   }
+});
+
+test("what decodes only as version 2 reads it is a fault in version 1", async () => {
+  // The first two bytes of a zlib stream are taken for the length of DATA, and the rest is none.
+  const zlib = deflateSync(new Uint8Array(EXTENT));
+  const length = zlib[0]! | (zlib[1]! << 8);
+  const data = new Uint8Array(length);
+  data.set(zlib.subarray(2));
+  const bytes = stream(
+    1,
+    commandOf(1, 1, [
+      [15, "s"],
+      [1, new Uint8Array(16).fill(7)],
+      [2, u64(9)],
+    ]),
+    commandOf(1, 3, [
+      [15, "f"],
+      [3, u64(257)],
+    ]),
+    commandOf(1, 25, [
+      [15, "f"],
+      [18, u64(0)],
+      [27, u64(EXTENT)],
+      [28, u64(EXTENT)],
+      [29, u64(0)],
+      [30, u32(1)],
+      [19, data],
+    ]),
+    END,
+  );
+  const expected = await verifyStreams([bytes]);
+  expect(expected.faults.map(({ command }) => command)).toEqual(["ENCODED_WRITE"]);
+  expect(await withBlocks(bytes, (blocks) => verifyStreams([blocks]))).toEqual(expected);
+});
+
+test("of a source that says too much, only what lies whole where it says is believed to decode", async () => {
+  const bytes = await encodedStream((write, encoded) =>
+    write === 50 ? { ...encoded, data: new Uint8Array(0) } : encoded,
+  );
+  const expected = await verifyStreams([bytes]);
+  const [fault] = expected.faults;
+  const source = (decodedTo: number): BlockSource => {
+    const blocks = [{ bytes, start: 0, end: bytes.byteLength, soundFrom: 17, soundTo: bytes.byteLength, decodedTo }];
+    return { nextBlock: () => blocks.shift() };
+  };
+  expect(await verifyStreams([source(fault!.streamOffset + 11)])).toEqual(expected);
+  expect((await verifyStreams([source(bytes.byteLength)])).sound).toBe(true);
 });

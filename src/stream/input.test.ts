@@ -129,6 +129,41 @@ test("commands come out whole of blocks that are lent for a while, whatever thei
   }
 });
 
+// A block's places are of its own bytes: behind a long command they are copied elsewhere, where the same number is another command.
+test("what a block says is sound is not believed of other places, once its bytes are moved", async () => {
+  const chunks: Uint8Array[] = [];
+  const writer = new StreamWriter({ write: (chunk) => void chunks.push(chunk.slice()) }, { version: 2 });
+  const name = toBytes("name 0");
+  const commandBytes = 10 + 4 + name.byteLength;
+  const ends: number[] = [];
+  writer.begin();
+  writer.write({ name: "write", path: toBytes("f"), fileOffset: 0n, data: new Uint8Array(HEADROOM_BYTES + 5000) });
+  await writer.flush();
+  const first = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  for (let i = 0; i < 1000; i++) ends.push(first + i * commandBytes);
+  for (let i = 0; i < 1000; i++) writer.write({ name: "unlink", path: name });
+  writer.end();
+  await writer.flush();
+  const bytes = concatBytes(chunks);
+
+  // The unfinished command moves to the front of a larger buffer, and the second block comes behind it: `moved` bytes further back.
+  const cut = 17 + HEADROOM_BYTES + 50 * commandBytes;
+  const moved = 50 * commandBytes;
+  const damaged = ends[100]!;
+  bytes[damaged + 15]! ^= 1;
+  const room = new Uint8Array(HEADROOM_BYTES + bytes.byteLength - cut);
+  room.set(bytes.subarray(cut), HEADROOM_BYTES);
+  const soundFrom = HEADROOM_BYTES + damaged - cut + moved;
+  const blocks = [
+    { bytes: bytes.slice(0, cut), start: 0, end: cut },
+    { bytes: room, start: HEADROOM_BYTES, end: room.byteLength, soundFrom, soundTo: room.byteLength },
+  ];
+  await expect(outlineOf({ nextBlock: () => blocks.shift() })).rejects.toMatchObject({
+    code: "checksum",
+    where: { streamOffset: damaged },
+  });
+});
+
 // The next block is being read while a batch is lent; the batch must not notice.
 test("the next read is under way while a batch is used, and leaves its bytes alone", async () => {
   const bytes = await mixedStream();

@@ -49,7 +49,7 @@ function decodes(codecs: Codecs, bytes: Uint8Array, view: DataView, header: numb
   }
   const data = bytes.subarray(at + BARE_ATTRIBUTE_HEADER_BYTES, stop);
   if (covered < 0 || decoded < 0 || offset < 0 || encodedAlgorithm(compression) === undefined) return false;
-  if (data.byteLength > MAX_ENCODED_BYTES || decoded > MAX_ENCODED_BYTES || offset + covered > decoded) return false;
+  if (data.byteLength > MAX_ENCODED_BYTES || decoded > MAX_ENCODED_BYTES) return false;
   try {
     return decodeData(codecs, compression, data, decoded) >= offset + covered;
   } catch (error) {

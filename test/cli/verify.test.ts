@@ -1,10 +1,11 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { commandOf, END, stream } from "../support/raw-stream.ts";
+import { toBytes } from "../../src/bytes/bytes.ts";
+import { commandOf, END, header, stream, u64 } from "../support/raw-stream.ts";
 import { streamBytes } from "../support.ts";
 import { BIN, btrkit } from "./support.ts";
 
@@ -54,6 +55,38 @@ test("verify reads standard input, and -q only exits", () => {
     status: 4,
     stderr: "",
   });
+});
+
+// Large regular files are read out of turn, by their own places: not one that another program has begun to read.
+test("standard input is read from where it stands, however large the file is", () => {
+  const subvol = commandOf(2, 1, [
+    [15, "s"],
+    [1, new Uint8Array(16).fill(7)],
+    [2, u64(9)],
+  ]);
+  const write = commandOf(2, 15, [
+    [15, "f"],
+    [18, u64(0)],
+    [19, new Uint8Array(1024 * 1024)],
+  ]);
+  const mkfile = commandOf(2, 3, [
+    [15, "f"],
+    [3, u64(257)],
+  ]);
+  const junk = toBytes("something else comes first\n");
+  const path = file("large", Buffer.concat([junk, header(2), subvol, mkfile, ...Array(40).fill(write), END]));
+  for (const args of [
+    ["verify", "-"],
+    ["receive", "--dump"],
+  ]) {
+    const fd = openSync(path, "r");
+    readSync(fd, new Uint8Array(junk.byteLength));
+    const { status, stdout } = spawnSync(process.execPath, [BIN, ...args], { stdio: [fd, "pipe", "inherit"] });
+    closeSync(fd);
+    expect(status).toBe(0);
+    const found = stdout.toString().match(/^ *write +(40\n|\.\/s\/f )/gm) ?? [];
+    expect(found).toHaveLength(args[0] === "verify" ? 1 : 40);
+  }
 });
 
 test("verify says what is wrong with a name or an option before it reads anything", () => {
