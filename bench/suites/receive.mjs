@@ -169,10 +169,10 @@ export const receiveBenchmarks = [
     from(smallFiles100k, ({ v1 }) => v1),
   ),
   receive(
-    "receive-small-files-one-thread",
-    "v1, 100,000 small files, --threads 1",
+    "receive-small-files-two-threads",
+    "v1, 100,000 small files, --threads 2",
     1,
     from(smallFiles100k, ({ v1 }) => v1),
-    { flags: ["--threads", "1"] },
+    { flags: ["--threads", "2"] },
   ),
 ];

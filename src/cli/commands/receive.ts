@@ -33,7 +33,11 @@ const OPTIONS = {
   fileattr: { long: "fileattr", brief: "apply inode flags, which btrfs receive leaves out" },
   fsync: { long: "fsync", brief: "flush each file before it is closed" },
   syncfs: { long: "syncfs", brief: "flush the filesystem before a subvolume counts as received" },
-  threads: { long: "threads", value: "N", brief: "1: do all on one thread (default: 2, where there are processors)" },
+  threads: {
+    long: "threads",
+    value: "N",
+    brief: "1: all on one thread; 2: write on two (default: 2 above two processors)",
+  },
   create: { long: "create", brief: "make the image, if it is not there; no part of it is seen before all is received" },
   grow: { long: "grow", brief: "into an image: make its file longer when it is full" },
   size: { long: "size", value: "SIZE", brief: "with --create: bytes of the image (default: as needed)" },

@@ -33,7 +33,10 @@ export interface LiveTargetOptions extends Partial<ApplyOptions> {
   readonly rootMount?: string | undefined;
   /** Flush the filesystem before a subvolume counts as received. */
   readonly syncfs?: boolean | undefined;
-  /** 1 keeps to the calling thread; 2 unless given, where the host has as many processors. */
+  /**
+   * 1 keeps to the calling thread, 2 has another one write small files. 2 unless given, where the host has more than two
+   * processors: on two, the kernel's own work is what the other one does.
+   */
   readonly threads?: 1 | 2 | undefined;
   /**
    * Commands without much data before the other thread is started: short streams end sooner, and large data stay here. 500
@@ -83,7 +86,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     this.#native = native;
     this.#directory = directory;
     this.#options = options;
-    this.#threads = options.threads ?? Math.min(2, availableParallelism());
+    this.#threads = options.threads ?? (availableParallelism() > 2 ? 2 : 1);
     this.#commandsBeforeThread = options.commandsBeforeThread ?? 500;
     this.#sectorSize = getFilesystemInfo(native, directory).sectorSize;
     this.#writeErrors = countWriteErrors(native, directory);
