@@ -2,7 +2,6 @@ import { dropExtents } from "../edit/extents.ts";
 import * as edit from "../edit/index.ts";
 import { insertInode, readInode, removeInodeItems } from "../edit/inode.ts";
 import type { Place } from "../edit/place.ts";
-import { BtrfsError } from "../errors.ts";
 import { INODE_NODATASUM, S_IFREG } from "../format/inode.ts";
 import type { Batches } from "./batches.ts";
 import type { CopyOptions } from "./options.ts";
@@ -10,7 +9,6 @@ import { SourceError, type SourceNode, type Stretch } from "./source.ts";
 
 /** Files of at most so many bytes are read before anything is changed; longer ones in stretches of as many. */
 const STRETCH_BYTES = 4 << 20;
-const CAPABILITY = "security.capability";
 
 /** The file to write to; without an inode there is none yet. */
 export interface ContentTarget {
@@ -135,13 +133,4 @@ async function removeNameless(at: Place, inode: bigint): Promise<void> {
 function endOf(last: Stretch | undefined, { stat }: SourceNode): bigint {
   const end = last === undefined ? 0n : last.at + BigInt(last.data.byteLength);
   return end > stat.size ? end : stat.size;
-}
-
-/** A file that is written to loses its capability, as with the kernel. */
-export async function dropCapability(at: Place, inode: bigint): Promise<void> {
-  try {
-    await edit.removeXattr(at, inode, CAPABILITY);
-  } catch (error) {
-    if (!(error instanceof BtrfsError) || error.code !== "missing") throw error;
-  }
 }

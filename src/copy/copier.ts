@@ -5,7 +5,7 @@ import { INODE_ITEM } from "../format/key-type.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { InodeKind } from "../fs/inode.ts";
 import type { Batches } from "./batches.ts";
-import { copyContent, dropCapability } from "./content.ts";
+import { copyContent } from "./content.ts";
 import type { CopyCounts, CopyOptions, CopyProblem } from "./options.ts";
 import { SourceError, type SourceNode } from "./source.ts";
 import { keepXattrs } from "./xattrs.ts";
@@ -131,7 +131,7 @@ export class Copier {
       return this.#refused(source, error);
     }
     const made = { tree, inode };
-    if (existing !== undefined) await dropCapability(await this.#batches.place(tree), inode);
+    if (existing !== undefined) await edit.dropCapability(await this.#batches.place(tree), inode);
     await this.#keepAttributes(source, made, existing === undefined);
     if (!source.isUnchanged()) this.#problem(source, "it changed while it was read: the copy may be a mix", "changed");
     const { size } = source.stat;

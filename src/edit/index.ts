@@ -21,4 +21,4 @@ export {
   setReceived,
   snapshotSubvolume,
 } from "./subvolume.ts";
-export { removeXattr, setXattr } from "./xattr.ts";
+export { dropCapability, removeXattr, setXattr } from "./xattr.ts";

@@ -11,6 +11,7 @@ import { maxItemBytes, nameWhere } from "./names.ts";
 import { demandWritable, type Place } from "./place.ts";
 
 const NOWHERE = keyOf(0n, 0, 0n);
+const CAPABILITY = toBytes("security.capability");
 
 /**
  * Gives an inode an extended attribute, in place of the one of this name if there is one.
@@ -59,6 +60,17 @@ export async function removeXattr(at: Place, inode: bigint, name: string | Uint8
   if (data.byteLength === 0) await at.tx.remove(at.tree, key);
   else await at.tx.replace(at.tree, key, data);
   await editInode(at, inode, (item) => setTime(item.ctime, at.now));
+}
+
+/** A file whose content is changed loses its capability, as with the kernel: who may do what was granted to the old one. */
+export async function dropCapability(at: Place, inode: bigint): Promise<void> {
+  if ((await at.tx.get(at.tree, keyOf(inode, XATTR_ITEM, BigInt(nameHash(CAPABILITY))))) === undefined) return;
+  try {
+    await removeXattr(at, inode, CAPABILITY);
+  } catch (error) {
+    // Another name has its hash.
+    if (!(error instanceof BtrfsError) || error.code !== "missing") throw error;
+  }
 }
 
 /** The entries of other names with the same hash, as they are stored; `undefined` where there is no item. */

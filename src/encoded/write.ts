@@ -5,6 +5,7 @@ import { type InodeView, inodeView, readInode } from "../edit/inode.ts";
 import { ceil, larger } from "../edit/offsets.ts";
 import { isKnownWritable, type Place } from "../edit/place.ts";
 import { maxInlineBytes } from "../edit/sectors.ts";
+import { dropCapability } from "../edit/xattr.ts";
 import { BtrfsError, EncodedIoError } from "../errors.ts";
 import {
   ENCODED_LZO_4K,
@@ -17,6 +18,7 @@ import {
 } from "../format/encoded-io.ts";
 import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD, DEFAULT_MAX_INLINE } from "../format/file-extent.ts";
 import { INODE_APPEND, INODE_IMMUTABLE, INODE_NODATASUM, INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
+import { XATTR_ITEM } from "../format/key-type.ts";
 import { ROOT_SUBVOL_RDONLY } from "../format/root.ts";
 import type { StoredData } from "../transaction/data-store.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
@@ -27,7 +29,7 @@ const TWO_63 = 1n << 63n;
  * Writes already compressed extents to a file of an image, unopened, by the rules and with the errnos of
  * `BTRFS_IOC_ENCODED_WRITE`. Stricter than the kernel, which looks at these when a file is opened: a read-only subvolume
  * is EROFS, an immutable file EPERM, and so is an append-only one but at its end, and one with fs-verity. The superblock
- * gets the feature bit of the algorithm.
+ * gets the feature bit of the algorithm. As for root, the file loses its capability and keeps setuid and setgid.
  */
 export function encodedWriter(at: Place, inode: bigint): EncodedWriter {
   return { writeEncoded: (io, data) => writeEncoded(at, inode, io, data) };
@@ -57,7 +59,9 @@ async function writeLater(at: Place, inode: bigint, io: EncodedIo, data: Uint8Ar
     at,
     inode,
     io,
-    store(at, inode, item, io, data).then(() => data.byteLength),
+    dropCapability(at, inode)
+      .then(() => store(at, inode, item, io, data))
+      .then(() => data.byteLength),
   );
 }
 
@@ -77,7 +81,8 @@ async function asErrno<T>(at: Place, inode: bigint, io: EncodedIo, done: Promise
 function append(at: Place, inode: bigint, io: EncodedIo, data: Uint8Array): MaybePromise<number> | undefined {
   const { sectorSize } = at.tx.volume;
   const end = openEnd(at, inode, io.offset);
-  if (end === undefined) return undefined;
+  // A capability goes with the old content.
+  if (end === undefined || at.tx.items(at.tree).hasAny(end.inode, XATTR_ITEM)) return undefined;
   const fail = failure(at, inode);
   const item = inodeView(at, end.item);
   checkFile(item, io, fail);
