@@ -1,8 +1,15 @@
 import { expect, test } from "vitest";
 import { viewOf } from "../src/bytes/bytes.ts";
+import { newStruct } from "../src/bytes/struct.ts";
 import { OverlayDevice } from "../src/device/overlay.ts";
 import type { ByteStore } from "../src/device/source.ts";
+import { DevReplaceItem, REPLACE_STARTED, REPLACE_SUSPENDED } from "../src/format/device-items.ts";
+import { type Key, keyOf } from "../src/format/key.ts";
+import { DEV_REPLACE, ROOT_ITEM, TEMPORARY_ITEM } from "../src/format/key-type.ts";
+import * as ids from "../src/format/objectid.ts";
 import * as flags from "../src/format/superblock.ts";
+import { bytesOf } from "../src/transaction/chunk-items.ts";
+import { newRootItem } from "../src/transaction/new-items.ts";
 import { openWritableVolume } from "../src/transaction/writable.ts";
 import { rewriteSuperblock } from "./support/damage.ts";
 import { packedVolume } from "./support/packed-volume.ts";
@@ -175,4 +182,62 @@ test("an image cut short is refused", async () => {
   const store = new OverlayDevice(imageSource("compressed"));
   await store.resize(store.size - 4096);
   expect(await refusal([store])).toMatch(/expected \d+/);
+});
+
+/** An image in which a tree has one item more. */
+async function withItem(tree: bigint, key: Key, data: Uint8Array): Promise<ByteStore> {
+  const store = new OverlayDevice(imageSource("compressed"));
+  const volume = await openWritableVolume([store]);
+  await volume.transaction((tx) => tx.insert(tree, key, data));
+  return store;
+}
+
+function replacement(state: bigint): Uint8Array {
+  const item = newStruct(DevReplaceItem);
+  item.replaceState = state;
+  return bytesOf(item);
+}
+
+const REPLACEMENT = keyOf(0n, DEV_REPLACE, 0n);
+
+test("a paused balance is refused", async () => {
+  const store = await withItem(
+    ids.ROOT_TREE_OBJECTID,
+    keyOf(ids.BALANCE_OBJECTID, TEMPORARY_ITEM, 0n),
+    new Uint8Array(448),
+  );
+  expect(await refusal([store])).toMatch(/balance is paused/);
+});
+
+test("an interrupted relocation is refused, of whichever tree", async () => {
+  for (const tree of [ids.FS_TREE_OBJECTID, 300n]) {
+    const root = newRootItem({ logical: 0, level: 0, generation: 1, nodeSize: 16384 });
+    const store = await withItem(
+      ids.ROOT_TREE_OBJECTID,
+      keyOf(ids.TREE_RELOC_OBJECTID, ROOT_ITEM, tree),
+      bytesOf(root),
+    );
+    expect(await refusal([store])).toMatch(/relocation was interrupted/);
+  }
+});
+
+test.each([REPLACE_STARTED, REPLACE_SUSPENDED])("a device replacement in state %s is refused", async (state) => {
+  const store = await withItem(ids.DEV_TREE_OBJECTID, REPLACEMENT, replacement(state));
+  expect(await refusal([store])).toMatch(/device replacement runs or is suspended/);
+});
+
+test("a device replacement that has ended is none", async () => {
+  const finished = 2n;
+  const store = await withItem(ids.DEV_TREE_OBJECTID, REPLACEMENT, replacement(finished));
+  expect(await refusal([store])).toBe("it is opened");
+});
+
+test("a device that missed the last commit is refused", async () => {
+  const old = devices("raid1", 2);
+  const newer = old.map((store) => new OverlayDevice(store));
+  const writable = await openWritableVolume(newer);
+  await writable.transaction((tx) => tx.insert(9n, keyOf(1n, 77, 0n), new Uint8Array(1)));
+  expect(await refusal([newer[0]!, old[1]!])).toMatch(/a device missed the last commits/);
+  expect(await refusal([old[0]!, newer[1]!])).toMatch(/a device missed the last commits/);
+  expect(await refusal(newer)).toBe("it is opened");
 });
