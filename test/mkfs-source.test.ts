@@ -153,6 +153,45 @@ describe("a filesystem made of files in memory", () => {
     await expect(make(source)).rejects.toMatchObject({ code: "busy", where: { path: "sizes/noise 131073" } });
   });
 
+  test("attributes that btrfs can't hold are left out, and told", async () => {
+    const names = ["user.kept", "system.nfs4_acl", "btrfs.compression", "odd"];
+    const source = new MemorySource(
+      new Map<string, Content>([
+        ["file", new Uint8Array(5)],
+        ["directory", new Map()],
+      ]),
+    );
+    const attributes = names.map((name) => ({ name: toBytes(name), value: toBytes("zstd") }));
+    source.xattrs = () => attributes as never;
+    const { open } = source;
+    source.open = function (path) {
+      return { ...open.call(this, path), xattrs: () => attributes };
+    };
+    const warnings: string[] = [];
+    const store = await make(source, { onWarning: (sentence) => warnings.push(sentence) });
+    const places = [".", "directory", "file"];
+    expect(warnings.sort()).toEqual(
+      places.flatMap((place) =>
+        ["odd", "system.nfs4_acl"].map((name) => `not kept: ${place}: btrfs has no attribute ${name}`),
+      ),
+    );
+    const filesystem = await openFilesystem([store]);
+    for (const place of places) {
+      const kept = await (await filesystem.lookup(place)).xattrs();
+      expect(kept.map(({ name }) => text(name)).sort()).toEqual(["btrfs.compression", "user.kept"]);
+    }
+  });
+
+  test("of a size that is too small, the least that is enough is told, and is enough", async () => {
+    for (const options of [{ nodeSize: 4096 }, { nodeSize: 65_536, metadata: "dup" }, { data: "dup" }] as const) {
+      const sentence = await makeFilesystem(new MemoryDevice(new Uint8Array(1 << 20)), options).catch(String);
+      const least = Number(/at least (\d+) are needed/.exec(String(sentence))?.[1]);
+      await makeFilesystem(new MemoryDevice(new Uint8Array(least)), options);
+      const less = makeFilesystem(new MemoryDevice(new Uint8Array(least - 65_536)), options);
+      await expect(less).rejects.toMatchObject({ code: "space" });
+    }
+  });
+
   test("an abort ends it, and no filesystem is there", async () => {
     const store = new MemoryDevice(new Uint8Array(0));
     const source = new MemorySource(manyFiles());

@@ -2,10 +2,8 @@ import { displayName } from "../bytes/display.ts";
 import type { Place } from "../edit/place.ts";
 import { setXattr } from "../edit/xattr.ts";
 import { BtrfsError } from "../errors.ts";
+import { isHeldXattr } from "../format/xattr-names.ts";
 import type { Xattr } from "../fs/xattr.ts";
-
-/** What btrfs can hold of the system's namespace, and all of the other namespaces. */
-const KNOWN = /^(user\.|trusted\.|security\.|btrfs\.|system\.posix_acl_(access|default)$)/;
 
 /** Gives an inode extended attributes. @param tell What can't be held, in words. */
 export async function keepXattrs(
@@ -16,7 +14,7 @@ export async function keepXattrs(
 ): Promise<void> {
   for (const { name, value } of xattrs) {
     const shown = displayName(name);
-    if (!KNOWN.test(shown)) {
+    if (!isHeldXattr(shown)) {
       tell(`btrfs has no attribute ${shown}`);
       continue;
     }

@@ -103,7 +103,7 @@ export class Filling {
 
   async write(to: Destination): Promise<void> {
     const { recipe, space, writer, blocks, extents, checksums, profile, roots } = to;
-    const { reproducible, reflink, signal, onProgress } = this.#options;
+    const { reproducible, reflink, signal, onProgress, onWarning } = this.#options;
     const tables = this.#trees.map(({ names }) => names);
     const runner = await this.#runner();
     const sizes = { sectorSize: recipe.sectorSize, checksumSize: this.#checksum.byteLength };
@@ -126,6 +126,7 @@ export class Filling {
       onEntry: () => {
         if ((++this.counts.inodes & 0x3ff) === 0) onProgress?.({ inodes: this.counts.inodes, totalInodes });
       },
+      onWarning,
     };
     for (const [position, { id, names }] of this.#trees.entries()) {
       const tree = new TreeWriter(recipe, id, blocks.target(id));

@@ -1,5 +1,5 @@
 import { BtrfsError } from "../errors.ts";
-import { BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, PROFILES } from "../format/chunk.ts";
+import { BLOCK_GROUP_METADATA, BLOCK_GROUP_SYSTEM, PROFILES, STRIPE_BYTES } from "../format/chunk.ts";
 import { type FillingChunk, Space, stripes } from "./space.ts";
 
 /** How the chunks of a filesystem on one device may keep their bytes. */
@@ -27,7 +27,7 @@ const MIB = 1_048_576;
 const GIB = 1024 * MIB;
 const FIRST_BYTE = MIB;
 /** Of a small filesystem: enough for the trees of an empty one, and to change them once. */
-const LEAST_NODES = 32;
+const LEAST_NODES = 36;
 const MOST_METADATA = 16 * GIB;
 
 /**
@@ -37,15 +37,38 @@ const MOST_METADATA = 16 * GIB;
  * @throws {BtrfsError} `space`.
  */
 export function planLayout(options: LayoutOptions): Layout {
+  const layout = tryLayout(options);
+  if (layout !== undefined) return layout;
+  const { limit } = options;
+  const sentence = `Cannot make filesystem: ${limit} bytes are too few for its metadata, at least ${leastBytes(options)} are needed`;
+  throw new BtrfsError("space", sentence);
+}
+
+function tryLayout(options: LayoutOptions): Layout | undefined {
   const { limit, content, data } = options;
   const sizes = limit === Number.POSITIVE_INFINITY ? growingSizes(options) : fixedSizes(options);
+  if (sizes === undefined) return undefined;
   const space = new Space(limit);
   const system = space.add(BLOCK_GROUP_SYSTEM, options.metadata, sizes.system);
   const metadata = space.add(BLOCK_GROUP_METADATA, options.metadata, sizes.metadata);
-  if (system === undefined || metadata === undefined) throw tooSmall(limit);
+  if (system === undefined || metadata === undefined) return undefined;
   const first = Math.min(8 * MIB, sizes.left / PROFILES[data].factor);
   if (content === undefined && first >= MIB) space.addData(data, stripes(first));
   return { space, system, metadata };
+}
+
+/** The least size that is enough, to the next 64 KiB. */
+function leastBytes(options: LayoutOptions): number {
+  let least = options.limit;
+  let enough = Math.max(least, MIB);
+  while (tryLayout({ ...options, limit: enough }) === undefined) enough *= 2;
+  while (enough - least > STRIPE_BYTES) {
+    const middle = Math.ceil((least + enough) / 2 / STRIPE_BYTES) * STRIPE_BYTES;
+    if (middle >= enough) break;
+    if (tryLayout({ ...options, limit: middle }) === undefined) least = middle;
+    else enough = middle;
+  }
+  return enough;
 }
 
 interface Sizes {
@@ -61,7 +84,8 @@ function growingSizes({ content, isTight }: LayoutOptions): Sizes {
   return { system: (isTight ? 2 : 8) * MIB, metadata: isTight ? Math.max(trees, MIB) : trees + 32 * MIB, left: 0 };
 }
 
-function fixedSizes({ limit, nodeSize, metadata, data, content }: LayoutOptions): Sizes {
+/** `undefined` where they do not fit. */
+function fixedSizes({ limit, nodeSize, metadata, data, content }: LayoutOptions): Sizes | undefined {
   const copies = PROFILES[metadata].factor;
   const room = limit - FIRST_BYTE;
   const system = stripes(Math.min(8 * MIB, room / 16 / copies));
@@ -75,10 +99,6 @@ function fixedSizes({ limit, nodeSize, metadata, data, content }: LayoutOptions)
   const trees = stripes(wanted);
   const left = room - (system + trees) * copies;
   const least = LEAST_NODES * nodeSize;
-  if (trees < least || system < 2 * nodeSize || left < 0) throw tooSmall(limit);
+  if (trees < least || system < 2 * nodeSize || left < 0) return undefined;
   return { system, metadata: trees, left };
-}
-
-function tooSmall(limit: number): BtrfsError {
-  return new BtrfsError("space", `Cannot make filesystem: ${limit} bytes are too few for its metadata`);
 }

@@ -1,7 +1,9 @@
 import { toBytes } from "../bytes/bytes.ts";
+import { displayName } from "../bytes/display.ts";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE } from "../format/file-extent.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
+import { isHeldXattr } from "../format/xattr-names.ts";
 import type { ContentRunner } from "./content.ts";
 import { changed, FILE, isSame } from "./content.ts";
 import { ContentStream, contentJobs, type ReadContent } from "./content-stream.ts";
@@ -32,6 +34,8 @@ export interface Making {
   /** Called when there may be much to write. */
   readonly settle: () => Promise<void>;
   readonly onEntry: () => void;
+  /** Told, as a sentence, what can't be kept. */
+  readonly onWarning?: ((sentence: string) => void) | undefined;
 }
 
 /** Writes the tree of one subvolume. */
@@ -166,7 +170,18 @@ class SubvolumeWriter {
   #head(entry: number, facts: InodeFacts, xattrs: readonly SourceXattr[]): void {
     this.#writer.inode(this.#names.number(entry), facts);
     this.#writer.refs(entry);
-    this.#writer.xattrs(entry, xattrs);
+    this.#writer.xattrs(entry, xattrs.length === 0 ? xattrs : this.#held(entry, xattrs));
+  }
+
+  /** The attributes that btrfs has a place for; the others are told. */
+  #held(entry: number, xattrs: readonly SourceXattr[]): readonly SourceXattr[] {
+    return xattrs.filter(({ name }) => {
+      const shown = displayName(name);
+      if (isHeldXattr(shown)) return true;
+      const path = displayName(this.#names.path(entry));
+      this.#making.onWarning?.(`not kept: ${path === "" ? "." : path}: btrfs has no attribute ${shown}`);
+      return false;
+    });
   }
 
   async #batchOf(entry: number): Promise<OpenBatch> {

@@ -117,6 +117,7 @@ not there is made, as long as need be; without --byte-count, one that is too sho
         shrink: options.shrink,
         grow: true,
         makeRunner: threads > 1 ? makeRunner : undefined,
+        onWarning: (sentence) => context.say(`btrkit: ${sentence}`),
       };
       const { size, inodes } = existsSync(path!)
         ? await fillExisting(context, path!, options.force, filled)
