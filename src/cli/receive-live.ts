@@ -1,4 +1,5 @@
-import { closeSync, constants, openSync, realpathSync, statfsSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, realpathSync, statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { displayName } from "../bytes/display.ts";
 import { formatUuid } from "../bytes/uuid.ts";
 import { BtrfsError } from "../errors.ts";
@@ -27,7 +28,8 @@ export function isOnBtrfs(destination: string): boolean {
   try {
     realpathSync(destination);
   } catch (cause) {
-    throw new BtrfsError("missing", `realpath(${destination}) failed: No such file or directory`, { cause });
+    const hint = existsSync(dirname(destination.split(":")[0]!)) ? "; --create makes an image of this name" : "";
+    throw new BtrfsError("missing", `realpath(${destination}) failed: No such file or directory${hint}`, { cause });
   }
   try {
     return statfsSync(destination, { bigint: true }).type === BTRFS_SUPER_MAGIC;

@@ -1,4 +1,4 @@
-import { type BtrfsError, EncodedIoError, KernelError, StreamError } from "../errors.ts";
+import { BtrfsError, EncodedIoError, KernelError, StreamError } from "../errors.ts";
 import { CommandError } from "../receive/command-error.ts";
 import { type CommandName, commandName } from "../stream/commands.ts";
 
@@ -69,6 +69,9 @@ export function receiveFailure(error: BtrfsError): string {
 function commandFailure(error: CommandError): string {
   const { cause } = error;
   const name = commandName(error.type);
+  if (cause instanceof BtrfsError && cause.code === "exists" && name !== undefined && FAILURES[name] !== undefined) {
+    return `${FAILURES[name](error.where.path ?? "", error.other ?? "")}: ${REASONS.EEXIST}`;
+  }
   if (!(cause instanceof KernelError || cause instanceof EncodedIoError) || name === undefined) {
     return cause instanceof Error && !/^Cannot /.test(cause.message) ? cause.message : error.message;
   }

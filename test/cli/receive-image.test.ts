@@ -109,7 +109,10 @@ test("nothing is there under the name of an image that could not be made", () =>
   const tries: readonly (readonly [string[], string])[] = [
     [["-f", cut], "ERROR: unexpected EOF in stream"],
     [["-f", stream("increment-v1")], "ERROR: cannot find parent subvolume\n"],
-    [["-f", stream("full-v1"), "--size", "1M"], "ERROR: cannot make filesystem: 1048576 bytes are too few"],
+    [
+      ["-f", stream("full-v1"), "--size", "1M"],
+      "ERROR: cannot make filesystem: 1048576 bytes are too few for its metadata, at least 3407872 are needed",
+    ],
     [["-f", stream("full-v1"), "--nodesize", "5000"], "btrkit receive: Cannot make filesystem: node size is 5000"],
     [["-f", join(work, "none")], `ERROR: cannot open ${work}/none: No such file or directory\n`],
   ];
@@ -215,4 +218,17 @@ test("an image that is shorter than its filesystem is not written to", () => {
   truncateSync(image, statSync(image).size - 4096);
   const ran = receive(image, "-q", "-f", stream("zlib"));
   expect([ran.status, ran.stderr]).toEqual([1, expect.stringMatching(/ERROR: cannot write filesystem: a device has/)]);
+});
+
+test("a name that is taken gets the peer's sentence, and what is not there the hint to make it", () => {
+  const image = newPath();
+  const missing = receive(`${image}:/`, "-f", stream("full-v1"));
+  expect(missing.stderr).toBe(
+    `ERROR: realpath(${image}:/) failed: No such file or directory; --create makes an image of this name\n`,
+  );
+  expect(missing.status).toBe(1);
+  expect(receive(image, "--create", "-q", "-f", stream("full-v1")).status).toBe(0);
+  const again = receive(image, "-f", stream("full-v1"));
+  expect(again.stderr).toBe("At subvol first\nERROR: creating subvolume first failed: File exists\n");
+  expect(again.status).toBe(1);
 });
