@@ -37,6 +37,7 @@ async function restored(sources: readonly ByteSource[], options: Restoring = {})
   let turn = 0;
   const runner = {
     width: 4,
+    filesBelow: largeBytes,
     run: (job: Parameters<Restorer["run"]>[0]) => {
       const index = turn++ % 2;
       const result = queues[index]!.then(() => restorers[index]!.run(job));

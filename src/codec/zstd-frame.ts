@@ -1,8 +1,11 @@
+import { BtrfsError } from "../errors.ts";
 import { corrupt } from "./options.ts";
 
 const MAGIC = 0xfd2f_b528;
 /** The kernel reads larger windows than the 2^17 that it writes, up to here. */
 const MAX_WINDOW = 1 << 21;
+/** As the header says it: 2^17. */
+const USUAL_WINDOW = (17 - 10) << 3;
 const BLOCK_HEADER_BYTES = 3;
 const CHECKSUM_BYTES = 4;
 
@@ -38,6 +41,43 @@ export function walkZstdFrame(input: Uint8Array, blockEnds?: number[]): ZstdFram
   }
   at += header.checksum ? CHECKSUM_BYTES : 0;
   return { ...header, end: at > input.byteLength ? -1 : at };
+}
+
+/**
+ * Where the zstd frame at the start of `input` ends; -1 when that is not within `byteLength` bytes, or it is none that the kernel
+ * reads. What is wrong with it, `walkZstdFrame` says.
+ */
+export function zstdFrameEnd(input: Uint8Array, byteLength: number): number {
+  const blocks = usualBlocks(input, byteLength);
+  if (blocks < 0) return byteLength <= input.byteLength ? unusualEnd(input.subarray(0, byteLength)) : -1;
+  for (let at = blocks; at + BLOCK_HEADER_BYTES <= byteLength; ) {
+    const block = input[at]! | (input[at + 1]! << 8) | (input[at + 2]! << 16);
+    const type = (block >>> 1) & 3;
+    if (type === 3) return -1;
+    at += BLOCK_HEADER_BYTES + (type === 1 ? 1 : block >>> 3);
+    if ((block & 1) === 1) return at > byteLength ? -1 : at;
+  }
+  return -1;
+}
+
+/** Where the blocks begin, of a frame as the kernel writes them: without dictionary or checksum, with a window of at most 2^17. */
+function usualBlocks(input: Uint8Array, byteLength: number): number {
+  if (byteLength < 18 || input[0] !== 0x28 || input[1] !== 0xb5 || input[2] !== 0x2f || input[3] !== 0xfd) return -1;
+  const descriptor = input[4]!;
+  // Sizes of 1 and 2 bytes are far below any limit of the window.
+  if (descriptor === 0x20) return 6;
+  if (descriptor === 0x60) return 7;
+  if (descriptor === 0xa0) return input[8] === 0 && input[7]! < MAX_WINDOW >>> 16 ? 9 : -1;
+  return descriptor === 0 && input[5]! <= USUAL_WINDOW ? 6 : -1;
+}
+
+function unusualEnd(input: Uint8Array): number {
+  try {
+    return walkZstdFrame(input).end;
+  } catch (error) {
+    if (error instanceof BtrfsError) return -1;
+    throw error;
+  }
 }
 
 function readHeader(input: Uint8Array): Omit<ZstdFrame, "end"> & { readonly checksum: boolean } {

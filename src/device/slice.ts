@@ -1,5 +1,5 @@
 import { checkBounds } from "./bounds.ts";
-import type { ByteSource, ByteStore, Read } from "./source.ts";
+import type { ByteSource, ByteStore, DeviceFile, Read } from "./source.ts";
 
 /** Whether `source` can be written. */
 export function isStore(source: ByteSource): source is ByteStore {
@@ -21,6 +21,7 @@ class SourceSlice<Whole extends ByteSource> implements ByteSource {
   readonly size: number;
   readonly readSync?: (at: number, target: Uint8Array) => void;
   readonly readBatch?: (reads: readonly Read[]) => Promise<void>;
+  readonly file: DeviceFile | undefined;
   protected readonly whole: Whole;
   protected readonly start: number;
 
@@ -29,6 +30,7 @@ class SourceSlice<Whole extends ByteSource> implements ByteSource {
     this.start = start;
     this.size = size;
     this.name = `${whole.name}+${start}`;
+    this.file = whole.file && { ...whole.file, start: whole.file.start + start };
     if (whole.readSync !== undefined) {
       this.readSync = (at, target) => {
         checkBounds(this, at, target.byteLength);

@@ -1,5 +1,7 @@
 import { constants } from "node:fs";
+import { TIMES_BYTES } from "../restore/files-job.ts";
 import type { FileCalls } from "../restore/target.ts";
+import { addressBook } from "./addresses.ts";
 import { RENAME_NOREPLACE } from "./entries.ts";
 import { loadSyscall } from "./native.ts";
 import { SYSCALLS } from "./numbers.ts";
@@ -7,7 +9,6 @@ import { O_CLOEXEC } from "./open.ts";
 
 const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | O_CLOEXEC;
 const INTEGER = "intptr_t";
-const MEMORY = "void *";
 
 let loaded: FileCalls | undefined;
 
@@ -19,24 +20,33 @@ export function loadFileCalls(): FileCalls {
 
 function makeFileCalls(): FileCalls {
   const numbers = SYSCALLS[process.arch]!;
-  const openat = loadSyscall(INTEGER, MEMORY, INTEGER, INTEGER);
-  const pwrite = loadSyscall(INTEGER, MEMORY, INTEGER, INTEGER);
+  const openat = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER);
+  const pwrite = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER);
   const one = loadSyscall(INTEGER);
   const two = loadSyscall(INTEGER, INTEGER);
   const three = loadSyscall(INTEGER, INTEGER, INTEGER);
-  const utimensat = loadSyscall(INTEGER, MEMORY, MEMORY, INTEGER);
-  const renameat2 = loadSyscall(INTEGER, MEMORY, INTEGER, MEMORY, INTEGER);
-  const unlinkat = loadSyscall(INTEGER, MEMORY, INTEGER);
+  const utimensat = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER);
+  const renameat2 = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+  const names = addressBook();
+  const data = addressBook();
   return {
-    create: (directory, name) => openat(numbers.openat, directory, name, NEW_FILE, 0o600),
-    write: (file, data, length, offset) => pwrite(numbers.pwrite64, file, data, length, offset),
+    create: (directory, name) => openat(numbers.openat, directory, names(name, 0, 1), NEW_FILE, 0o600),
+    write: (file, bytes, from, length, offset) =>
+      pwrite(numbers.pwrite64, file, data(bytes, from, length), length, offset),
     truncate: (file, size) => two(numbers.ftruncate, file, size),
     setOwner: (file, uid, gid) => three(numbers.fchown, file, uid, gid),
     setMode: (file, mode) => two(numbers.fchmod, file, mode),
-    setTimes: (file, times) => utimensat(numbers.utimensat, file, null, times, 0),
+    setTimes: (file, bytes, at) => utimensat(numbers.utimensat, file, 0, names(bytes, at, TIMES_BYTES), 0),
     close: (file) => one(numbers.close, file),
-    rename: (directory, from, name, replace) =>
-      renameat2(numbers.renameat2, directory, from, directory, name, replace ? 0 : RENAME_NOREPLACE),
-    remove: (directory, name) => unlinkat(numbers.unlinkat, directory, name, 0),
+    rename: (directory, from, bytes, at, replace) =>
+      renameat2(
+        numbers.renameat2,
+        directory,
+        names(from, 0, 1),
+        directory,
+        names(bytes, at, 1),
+        replace ? 0 : RENAME_NOREPLACE,
+      ),
+    remove: (directory, name) => three(numbers.unlinkat, directory, names(name, 0, 1), 0),
   };
 }

@@ -1,5 +1,6 @@
 import { BtrfsError } from "../errors.ts";
 import type { DecodeFrame } from "../restore/content.ts";
+import { addressBook } from "./addresses.ts";
 import { loadLibrary } from "./native.ts";
 
 /** `ZSTD_error_dstSize_tooSmall`, negated as the library returns errors. */
@@ -13,12 +14,16 @@ export function findLibzstd(): DecodeFrame | undefined {
   if (name === undefined) return undefined;
   try {
     const library = loadLibrary(name);
-    const context = library.func("ZSTD_createDCtx", "void *", [])();
-    if (context === null) return undefined;
+    const context = library.func("ZSTD_createDCtx", "intptr_t", [])();
+    if (context === 0) return undefined;
     // Errors are small negative numbers as a size_t.
-    const types = ["void *", "void *", "size_t", "void *", "size_t"];
+    const types = ["intptr_t", "intptr_t", "size_t", "intptr_t", "size_t"];
     const decompress = library.func("ZSTD_decompressDCtx", "intptr_t", types);
-    return (frame, output) => decompress(context, output, output.byteLength, frame, frame.byteLength);
+    const addressOf = addressBook();
+    return (input, byteLength, output, outputBytes) => {
+      const from = addressOf(input, 0, byteLength);
+      return decompress(context, addressOf(output, 0, outputBytes), outputBytes, from, byteLength);
+    };
   } catch {
     return undefined;
   }

@@ -84,6 +84,12 @@ export function loadLibrary(name: string): ReturnType<Koffi["load"]> {
   return loadKoffi().load(name);
 }
 
+/** Where the first byte of memory lies, as `Native.addressOf` says it. @throws {UnsupportedError} where koffi is missing. */
+export function loadAddressOf(): (memory: Uint8Array) => number {
+  const library = loadKoffi();
+  return (memory) => Number(library.address(memory));
+}
+
 type Koffi = typeof import("koffi");
 type SyscallFunction = KoffiFunc<(number: number, ...args: SyscallArgument[]) => number>;
 

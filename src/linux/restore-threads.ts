@@ -1,28 +1,11 @@
-import type { LocateOptions } from "../device/partition.ts";
 import type { BtrfsError } from "../errors.ts";
 import { fromPlainError } from "../node/worker-jobs.ts";
 import { WorkerPool } from "../node/worker-pool.ts";
+import type { RestoreJob } from "../restore/batch.ts";
 import type { RestoreRunner } from "../restore/jobs.ts";
-import type { RestorerOptions } from "../restore/restorer.ts";
 import type { OnEvent, VolumeEvent } from "../volume/events.ts";
-import type { RestoreHost } from "./restore-host.ts";
+import type { RestoreThreadData } from "./restore-thread-data.ts";
 import type { RestoreJobs } from "./restore-worker.ts";
-
-/** What a thread needs to open the same filesystem and the same target. */
-export interface RestoreThreadData {
-  /** Image files and block devices; the filesystem on the first one is where `locate` says. */
-  readonly devices: readonly string[];
-  readonly locate: LocateOptions;
-  readonly degraded: boolean | undefined;
-  readonly rootGeneration: number | undefined;
-  readonly cacheBytes: number;
-  /** That of the volume of the main thread. */
-  readonly generation: number;
-  readonly target: RestoreHost;
-  readonly options: Omit<RestorerOptions, "stop" | "decodeFrame" | "turn">;
-  /** Two 32-bit numbers: not 0 to stop; threads so far. */
-  readonly stop: SharedArrayBuffer;
-}
 
 export interface RestoreThreadsOptions {
   readonly signal?: AbortSignal | undefined;
@@ -33,10 +16,8 @@ export interface RestoreThreadsOptions {
 // The same path seen from src/linux/, from dist/linux/ and from dist/cli/. A bundled file: its thread is ready much sooner.
 const WORKER = new URL("../../dist/cli/restore-worker.js", import.meta.url);
 
-export const ABORTED = "Cannot go on: the restore was aborted";
-
-/** Jobs under way for each thread: one that runs, one that waits, so that no thread does. */
-const JOBS_PER_THREAD = 2;
+/** Jobs under way for each thread: one that runs, and some that wait, so that no thread does while the main one has a job. */
+const JOBS_PER_THREAD = 4;
 
 /** Runs jobs of a restore on threads. Close it after use. */
 export class RestoreThreads implements RestoreRunner {
@@ -58,11 +39,15 @@ export class RestoreThreads implements RestoreRunner {
     signal?.addEventListener("abort", this.#onAbort);
   }
 
+  /** Starts a thread before there is anything for it to do. */
+  start(): void {
+    this.#pool.start();
+  }
+
   async run(job: Parameters<RestoreRunner["run"]>[0]): ReturnType<RestoreRunner["run"]> {
     try {
       // The job is used up here: packed names move to the thread.
-      const moved = job.job === "names" ? [job.numbers, job.bytes.buffer] : [];
-      return await this.#pool.run("restore", job, moved);
+      return await this.#pool.run("restore", job, movedWith(job));
     } catch (error) {
       this.#signal?.throwIfAborted();
       throw error;
@@ -73,6 +58,11 @@ export class RestoreThreads implements RestoreRunner {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     await this.#pool.close();
   }
+}
+
+function movedWith(job: RestoreJob): ArrayBuffer[] {
+  if (job.job === "files") return [job.numbers.buffer, job.bytes.buffer];
+  return job.job === "names" ? [job.numbers, job.bytes.buffer] : [];
 }
 
 function eventOf(told: unknown): VolumeEvent {

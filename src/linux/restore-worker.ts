@@ -1,68 +1,65 @@
 import { workerData } from "node:worker_threads";
-import { locateFilesystem } from "../device/partition.ts";
-import type { ByteSource } from "../device/source.ts";
+import { loadChecksum } from "#checksum";
+import { loadCodecs } from "#codec";
 import { BtrfsError } from "../errors.ts";
-import { type Filesystem, openFilesystem } from "../fs/filesystem.ts";
-import { openFileDevice } from "../node/file-device.ts";
-import { plainError, serveJobs, tellPool } from "../node/worker-jobs.ts";
+import { serveJobs } from "../node/worker-jobs.ts";
 import type { RestoreJob, RestoreResult } from "../restore/batch.ts";
-import { Restorer } from "../restore/restorer.ts";
-import type { VolumeEvent } from "../volume/events.ts";
+import { FileWriter } from "../restore/file-writer.ts";
+import type { Restorer } from "../restore/restorer.ts";
+import { loadDeviceReads } from "./device-reads.ts";
+import { loadFileCalls } from "./file-calls.ts";
 import { findLibzstd } from "./libzstd.ts";
-import { restoreTargetOf } from "./restore-host.ts";
-import { ABORTED, type RestoreThreadData } from "./restore-threads.ts";
+import { ABORTED, type PlainFiles, type RestoreThreadData } from "./restore-thread-data.ts";
 
 const data = workerData as RestoreThreadData;
-const stop = new Int32Array(data.stop);
+const flags = new Int32Array(data.stop);
 
 const JOBS = { restore };
 export type RestoreJobs = typeof JOBS;
 
+const common = {
+  ...data.options,
+  decodeFrame: findLibzstd(),
+  token: `${data.options.token}-${Atomics.add(flags, 1, 1)}`,
+  stop: {
+    throwIfAborted() {
+      if (Atomics.load(flags, 0) !== 0) throw new BtrfsError("io", ABORTED);
+    },
+  },
+};
+
 let restorer: Promise<Restorer> | undefined;
+// At once: it is what the first job will need.
+const files = data.plainFiles && openFiles(data.plainFiles);
+files?.catch(() => {});
 let last: Promise<unknown> = Promise.resolve();
 
-/** One job at a time: a restorer has buffers of its own. */
+/** One job at a time: whoever does it has buffers of its own. */
 function restore(job: RestoreJob): Promise<RestoreResult> {
-  restorer ??= open();
-  const maker = restorer;
-  const result = last.then(async () => (await maker).run(job));
+  const result = last.then(() => run(job));
   last = result.catch(() => {});
   return result;
 }
 
-async function open(): Promise<Restorer> {
-  const filesystem = await openSameFilesystem();
-  return Restorer.make(filesystem, restoreTargetOf(data.target), {
-    ...data.options,
-    decodeFrame: findLibzstd(),
-    token: `${data.options.token}-${Atomics.add(stop, 1, 1)}`,
-    stop: {
-      throwIfAborted() {
-        if (Atomics.load(stop, 0) !== 0) throw new BtrfsError("io", ABORTED);
-      },
-    },
-  });
+async function run(job: RestoreJob): Promise<RestoreResult> {
+  if (job.job === "files" && files !== undefined) return (await files).run(job);
+  restorer ??= openRestorer();
+  return (await restorer).run(job);
 }
 
-/** Opens the devices once more; a thread shares no objects with the others. */
-async function openSameFilesystem(): Promise<Filesystem> {
-  const sources: ByteSource[] = [];
-  for (const [index, path] of data.devices.entries()) {
-    sources.push(await locateFilesystem(await openFileDevice(path), index === 0 ? data.locate : {}));
-  }
-  const { degraded, rootGeneration, cacheBytes, generation } = data;
-  const filesystem = await openFilesystem(sources, { degraded, rootGeneration, cacheBytes, onEvent: tell });
-  if (filesystem.volume.generation !== generation) {
-    const sentence = `Cannot restore: the filesystem changed while it was read, from generation ${generation} to ${filesystem.volume.generation}`;
-    throw new BtrfsError("busy", sentence);
-  }
-  return filesystem;
+async function openFiles({ checksumType, sectorSize, devices }: PlainFiles): Promise<FileWriter> {
+  const [checksum, codecs] = await Promise.all([loadChecksum(checksumType), loadCodecs()]);
+  const calls = loadFileCalls();
+  return new FileWriter({ ...common, calls, read: loadDeviceReads(devices), checksum, sectorSize, codecs });
 }
 
-/** Warnings are those that the main thread had when it opened the filesystem. */
-function tell(event: VolumeEvent): void {
-  if (event.kind === "warning") return;
-  tellPool("error" in event ? { ...event, error: plainError(event.error) } : event);
+/** For what is no plain file: most threads never load it. */
+async function openRestorer(): Promise<Restorer> {
+  const { openSameRestorer } = await import("./restore-again.ts");
+  return openSameRestorer(data, common);
 }
 
-serveJobs(JOBS);
+serveJobs(JOBS, (result) => {
+  const { memory } = result as RestoreResult;
+  return memory === undefined ? [] : [memory.numbers.buffer, memory.bytes.buffer];
+});

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { promisify } from "node:util";
 import { allDone } from "../device/all-done.ts";
 import { checkBounds } from "../device/bounds.ts";
-import type { ByteSource, ByteStore, Read } from "../device/source.ts";
+import type { ByteSource, ByteStore, DeviceFile, Read } from "../device/source.ts";
 import { BtrfsError } from "../errors.ts";
 import { blockDeviceSize } from "./block-device.ts";
 import { HOST_CODES } from "./host-error.ts";
@@ -84,6 +84,10 @@ class FileDevice implements ByteSource {
 
   get size(): number {
     return this.length;
+  }
+
+  get file(): DeviceFile {
+    return { descriptor: this.fd, start: 0 };
   }
 
   read(at: number, target: Uint8Array, options: { readonly signal?: AbortSignal } = {}): Promise<void> {

@@ -61,11 +61,24 @@ export class WorkerPool<J extends JobTable = Jobs> {
   }
 
   #hand(): Hand {
-    const idle = this.#hands.reduce<Hand | undefined>(
+    const idle = this.#idle();
+    if (idle !== undefined && (idle.waiting.size === 0 || this.#hands.length >= this.size)) return idle;
+    return this.#start();
+  }
+
+  /** Starts a thread before there is anything for it to do. */
+  start(): void {
+    if (this.#hands.length < this.size) this.#start();
+  }
+
+  #idle(): Hand | undefined {
+    return this.#hands.reduce<Hand | undefined>(
       (best, hand) => (best === undefined || hand.waiting.size < best.waiting.size ? hand : best),
       undefined,
     );
-    if (idle !== undefined && (idle.waiting.size === 0 || this.#hands.length >= this.size)) return idle;
+  }
+
+  #start(): Hand {
     const { url = WORKER, data } = this.#options;
     const hand: Hand = { worker: new Worker(url, { workerData: data, resourceLimits: YOUNG }), waiting: new Map() };
     hand.worker.on("message", (reply: JobReply) => this.#take(hand, reply));

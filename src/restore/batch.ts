@@ -1,9 +1,10 @@
 import type { InodeKind } from "../fs/inode.ts";
-import type { RestoreCounts, RestoreProblem } from "./report.ts";
+import type { FilesJob, FilesMemory } from "./files-job.ts";
+import { noCounts, type RestoreCounts, type RestoreProblem } from "./report.ts";
 import type { Handle } from "./target.ts";
 
 /** Work for one thread: plain data, packed, because it is cloned on its way. */
-export type RestoreJob = NamesJob | RangeJob | FinishJob;
+export type RestoreJob = FilesJob | NamesJob | RangeJob | FinishJob;
 
 /** Names of whatever is no directory: `NamesBuilder` packs them into memory that moves, `NamesReader` unpacks them. */
 export interface NamesJob {
@@ -59,13 +60,19 @@ export interface FinishJob {
 
 export interface RestoreResult {
   readonly counts: RestoreCounts;
-  readonly problems: readonly RestoreProblem[];
-  /** Indexes of names that were not restored, `links` and `large` apart. */
+  readonly problems: RestoreProblem[];
+  /** Indexes of names that were not restored, `links` and `large` apart; of files that are for the long way. */
   readonly failed: number[];
   /** Indexes of names whose inode has several: nothing was done. */
   readonly links: { readonly index: number; readonly nlink: number }[];
   /** Large files: they have their size, under temporary names. Between these offsets, content is to be written. */
   readonly large: { readonly index: number; readonly file: LargeFile; readonly edges: readonly bigint[] }[];
+  /** That of a `FilesJob`, to be used again. */
+  readonly memory?: FilesMemory;
+}
+
+export function emptyResult(): RestoreResult {
+  return { counts: noCounts(), problems: [], failed: [], links: [], large: [] };
 }
 
 /** Handle or 0, whether it is new, index behind its last name, byte behind each path. */
@@ -178,11 +185,6 @@ export class NamesReader {
 
   name(index: number): Uint8Array {
     return this.#bytes.subarray(this.#start(index), this.#words[this.#word(index) + 1]);
-  }
-
-  /** With the NUL behind it. */
-  terminatedName(index: number): Uint8Array {
-    return this.#bytes.subarray(this.#start(index), this.#words[this.#word(index) + 1]! + 1);
   }
 
   #word(index: number): number {

@@ -1,5 +1,5 @@
 import { type Codecs, MAX_EXTENT_BYTES } from "#codec";
-import { walkZstdFrame } from "../codec/zstd-frame.ts";
+import { zstdFrameEnd } from "../codec/zstd-frame.ts";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, type StoredExtent } from "../format/file-extent.ts";
 import { INODE_NODATASUM } from "../format/inode.ts";
@@ -20,11 +20,12 @@ export interface Stop {
 }
 
 /**
- * Decodes one zstd frame, which a checksum vouches for, into `output`: it may be less strict than the kernel's.
+ * Decodes one zstd frame, the first `byteLength` bytes of `input`, which a checksum vouches for, into the first `outputBytes`
+ * of `output`: it may be less strict than the kernel's.
  *
  * @returns Bytes written; negative when it does not decode, or not into so few bytes.
  */
-export type DecodeFrame = (frame: Uint8Array, output: Uint8Array) => number;
+export type DecodeFrame = (input: Uint8Array, byteLength: number, output: Uint8Array, outputBytes: number) => number;
 
 export interface CopierOptions {
   readonly stop: Stop;
@@ -156,7 +157,10 @@ export class ContentCopier {
     const whole = this.#output.subarray(0, Number(extent.ramBytes));
     this.#decoded = undefined;
     const algorithm = algorithmOf(extent.compression);
-    let length = isVerified && algorithm === "zstd" ? decodeVouched(this.#decodeFrame, stored, whole) : -1;
+    let length =
+      isVerified && algorithm === "zstd"
+        ? decodeVouched(this.#decodeFrame, stored, stored.byteLength, whole, whole.byteLength)
+        : -1;
     if (length < 0) length = attempt(() => this.#codecs.decode(algorithm, stored, whole, { sectorSize }));
     // The kernel compresses up to the end of the file only: the rest of its last sector is not stored.
     whole.fill(0, length);
@@ -181,16 +185,17 @@ export class ContentCopier {
   }
 }
 
-/** Negative when it is for the codec to decode, or to say what is wrong. @param stored Zeros may pad it. */
-export function decodeVouched(decode: DecodeFrame | undefined, stored: Uint8Array, output: Uint8Array): number {
+/** Negative when it is for the codec to decode, or to say what is wrong. @param storedBytes Zeros may pad what is stored. */
+export function decodeVouched(
+  decode: DecodeFrame | undefined,
+  input: Uint8Array,
+  storedBytes: number,
+  output: Uint8Array,
+  outputBytes: number,
+): number {
   if (decode === undefined) return -1;
-  try {
-    const { end } = walkZstdFrame(stored);
-    return end < 0 ? -1 : decode(end === stored.byteLength ? stored : stored.subarray(0, end), output);
-  } catch (error) {
-    if (error instanceof BtrfsError) return -1;
-    throw error;
-  }
+  const end = zstdFrameEnd(input, storedBytes);
+  return end < 0 ? -1 : decode(input, end, output, outputBytes);
 }
 
 /** Tells a failure to read the image from one to write the target. */

@@ -43,6 +43,44 @@ export class InodeItemReader {
     this.#key.setUint8(DiskKey.offsets.type, INODE_ITEM);
   }
 
+  /** Whether the first items of the inode are there: `leaf` has them, and `more` goes on. A promise as with `locate`. */
+  find(number: bigint): boolean | Promise<boolean> {
+    this.#key.setBigUint64(0, number, true);
+    const { leaf } = this;
+    if (leaf !== undefined && this.#find(leaf)) return true;
+    if (typeof this.#next === "object" && this.#find(this.#next.leaf)) {
+      this.leaf = this.#next.leaf;
+      this.#next = undefined;
+      return true;
+    }
+    const step = this.#seek(number);
+    return step instanceof Promise ? step.then((found) => this.#start(found)) : this.#start(step);
+  }
+
+  /** Goes on to the next leaf, when it has more of the inode; `undefined` when it can't be read. */
+  more(): boolean | undefined | Promise<boolean | undefined> {
+    if (this.last < this.leaf!.count) return false;
+    const step = this.#next ?? this.#step();
+    return step instanceof Promise ? step.then((found) => this.#goOn(found)) : this.#goOn(step);
+  }
+
+  #start(step: Step): boolean {
+    if (typeof step === "string") return false;
+    this.leaf = step.leaf;
+    return this.#find(step.leaf);
+  }
+
+  #goOn(next: Step): boolean | undefined {
+    if (this.#isOther(next)) return false;
+    if (typeof next === "string") return undefined;
+    this.leaf = next.leaf;
+    this.#next = undefined;
+    this.first = next.first;
+    this.last = next.first;
+    while (this.last < next.leaf.count && this.#isOf(next.leaf, this.last)) this.last++;
+    return true;
+  }
+
   /** Whether all items of the inode lie in one leaf, that can be read. A promise only where nodes have to be read. */
   locate(number: bigint): boolean | Promise<boolean> {
     this.#key.setBigUint64(0, number, true);
@@ -63,11 +101,15 @@ export class InodeItemReader {
     return isThere.then((found) => (found ? this.#decode(number, path) : undefined));
   }
 
-  #search(number: bigint): boolean | Promise<boolean> {
+  #seek(number: bigint): Step | Promise<Step> {
     this.leaf = undefined;
     this.#next = undefined;
     this.#walk = this.#subvolume.tree.walk({ first: keyOf(number, INODE_ITEM, 0n) });
-    const step = this.#step();
+    return this.#step();
+  }
+
+  #search(number: bigint): boolean | Promise<boolean> {
+    const step = this.#seek(number);
     return step instanceof Promise ? step.then((found) => this.#enter(found)) : this.#enter(step);
   }
 

@@ -1,8 +1,10 @@
 import { BtrfsError } from "../errors.ts";
 import { joinPath } from "../fs/path.ts";
 import { type LargeFile, NamesBuilder, type RestoreJob, type RestoreResult } from "./batch.ts";
+import type { FilesJob } from "./files-job.ts";
 import { LinkTable, type PendingName } from "./links.ts";
 import type { Log } from "./log.ts";
+import { type FilePlanner, NO_ROOM, PLANNED, type Planned, UNUSUAL } from "./planner.ts";
 import { isFatal, type RestoreTarget, TargetError } from "./target.ts";
 import { within } from "./within.ts";
 
@@ -10,6 +12,8 @@ import { within } from "./within.ts";
 export interface RestoreRunner {
   /** Jobs that it is worth while to have under way. */
   readonly width: number;
+  /** Where it knows what to do with a `FilesJob`: files from this size on are left to several threads all the same. */
+  readonly filesBelow?: number | undefined;
   run(job: RestoreJob): Promise<RestoreResult>;
 }
 
@@ -28,6 +32,8 @@ export class Jobs {
   readonly #runner: RestoreRunner;
   readonly #log: Log;
   readonly #options: JobOptions;
+  /** Where plain files need not go the long way. */
+  readonly #planner: FilePlanner | undefined;
   readonly #links = new LinkTable();
   readonly #token = Math.random().toString(36).slice(2, 10);
   readonly #running = new Set<Promise<void>>();
@@ -35,14 +41,23 @@ export class Jobs {
   readonly #unfinished = new Set<LargeFile>();
   /** First names of inodes that have several: `linked`. */
   readonly #gathered = { plain: new Gathered(false), linked: new Gathered(true) };
+  /** What the planner has. */
+  #planned: PlannedName[] = [];
   #namesJobs = 0;
   #failure: { readonly error: unknown } | undefined;
   #temporaries = 0;
 
-  constructor(target: RestoreTarget, runner: RestoreRunner, log: Log, options: JobOptions) {
+  constructor(
+    target: RestoreTarget,
+    runner: RestoreRunner,
+    log: Log,
+    planner: FilePlanner | undefined,
+    options: JobOptions,
+  ) {
     this.#target = target;
     this.#runner = runner;
     this.#log = log;
+    this.#planner = planner;
     this.#options = options;
   }
 
@@ -50,8 +65,28 @@ export class Jobs {
   add(name: PendingName): Promise<void> | undefined {
     if (this.#failure !== undefined) throw this.#failure.error;
     name.directory.retain();
-    this.#gathered.plain.add(name);
-    return this.#gathered.plain.names.length >= JOB_NAMES ? this.#send() : undefined;
+    return this.#plan(name, false);
+  }
+
+  #plan(name: PendingName, isLinked: boolean): Promise<void> | undefined {
+    const planned = this.#planner?.add(name, isLinked) ?? UNUSUAL;
+    return planned instanceof Promise
+      ? planned.then((found) => this.#place(name, isLinked, found))
+      : this.#place(name, isLinked, planned);
+  }
+
+  #place(name: PendingName, isLinked: boolean, planned: Planned): Promise<void> | undefined {
+    if (planned === PLANNED) {
+      this.#planned.push({ name, isLinked });
+      return this.#planner!.isFull ? this.#sendFiles() : undefined;
+    }
+    if (planned === NO_ROOM) return this.#sendFiles().then(() => this.#plan(name, isLinked));
+    if (planned === UNUSUAL) {
+      const gathered = isLinked ? this.#gathered.linked : this.#gathered.plain;
+      gathered.add(name);
+      return gathered.names.length >= JOB_NAMES ? this.#send() : undefined;
+    }
+    return this.#isFirst(name, planned) ? this.#plan(name, true) : undefined;
   }
 
   /** Runs beside what else goes on. The first failure ends everything. */
@@ -67,6 +102,7 @@ export class Jobs {
   /** Resolves when everything is done. */
   async drain(): Promise<void> {
     for (;;) {
+      if (this.#planned.length > 0) await this.#sendFiles();
       await this.#send();
       if (this.#running.size > 0) await Promise.race(this.#running);
       else if (this.#isEmpty) return;
@@ -87,14 +123,14 @@ export class Jobs {
   }
 
   get #isEmpty(): boolean {
-    return this.#gathered.plain.names.length === 0 && this.#gathered.linked.names.length === 0;
+    const { plain, linked } = this.#gathered;
+    return this.#planned.length === 0 && plain.names.length === 0 && linked.names.length === 0;
   }
 
   /** Sends what has been gathered, as soon as there is room for it. */
   async #send(): Promise<void> {
     for (const kind of ["plain", "linked"] as const) {
-      while (this.#namesJobs >= this.#runner.width) await Promise.race(this.#running);
-      this.#check();
+      await this.#room();
       const gathered = this.#gathered[kind];
       if (gathered.names.length === 0) continue;
       this.#gathered[kind] = new Gathered(gathered.isLinked);
@@ -103,9 +139,36 @@ export class Jobs {
     }
   }
 
+  /** Sends what the planner has. */
+  async #sendFiles(): Promise<void> {
+    await this.#room();
+    const job = this.#planner!.take();
+    const names = this.#planned;
+    this.#planned = [];
+    this.#namesJobs++;
+    this.start(() => this.#runFiles(job, names).finally(() => this.#namesJobs--));
+  }
+
+  async #room(): Promise<void> {
+    while (this.#namesJobs >= this.#runner.width) await Promise.race(this.#running);
+    this.#check();
+  }
+
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#options.signal?.throwIfAborted();
+  }
+
+  async #runFiles(job: FilesJob, names: readonly PlannedName[]): Promise<void> {
+    const result = await this.#runner.run(job);
+    if (result.memory !== undefined) this.#planner!.reuse(result.memory);
+    this.#log.take(result);
+    const failed = new Set(result.failed);
+    for (let index = 0; index < names.length; index++) {
+      const { name, isLinked } = names[index]!;
+      if (!failed.has(index)) this.#settle(name, true, isLinked);
+      else (isLinked ? this.#gathered.linked : this.#gathered.plain).add(name);
+    }
   }
 
   async #runNames({ builder, names, isLinked }: Gathered): Promise<void> {
@@ -115,7 +178,7 @@ export class Jobs {
     const later = new Set<number>();
     for (const { index, nlink } of result.links) {
       later.add(index);
-      this.#addLink(names[index]!, nlink);
+      if (this.#isFirst(names[index]!, nlink)) this.#gathered.linked.add(names[index]!);
     }
     for (const { index, file, edges } of result.large) {
       later.add(index);
@@ -155,10 +218,11 @@ export class Jobs {
     name.directory.release();
   }
 
-  #addLink(name: PendingName, nlink: number): void {
+  /** Whether the content of an inode with several names is restored under this one. Otherwise it is linked, now or later. */
+  #isFirst(name: PendingName, nlink: number): boolean {
     const step = this.#links.add(name, nlink);
-    if (step.step === "restore") this.#gathered.linked.add(name);
-    else if (step.step === "link") this.#link(step.first, name, step.isDone);
+    if (step.step === "link") this.#link(step.first, name, step.isDone);
+    return step.step === "restore";
   }
 
   /** Gives what `first` names another name. */
@@ -196,6 +260,12 @@ export class Jobs {
       }),
     );
   }
+}
+
+interface PlannedName {
+  readonly name: PendingName;
+  /** It is the first name of an inode that has several. */
+  readonly isLinked: boolean;
 }
 
 /** Names that wait to become a job. */

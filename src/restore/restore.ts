@@ -11,6 +11,7 @@ import { InodeItemReader } from "./inode-items.ts";
 import { type JobOptions, Jobs, type RestoreRunner } from "./jobs.ts";
 import { Log, type LogOptions } from "./log.ts";
 import { type FoundDirectory, OpenDirectory } from "./open-directory.ts";
+import { FilePlanner } from "./planner.ts";
 import type { RestoreSummary } from "./report.ts";
 import { type Handle, isFatal, type RestoreTarget, TargetError } from "./target.ts";
 
@@ -58,7 +59,13 @@ export async function restore(
 ): Promise<RestoreSummary> {
   const { signal, overwrite = false, dryRun = false } = options;
   const log = new Log(options);
-  const jobs = new Jobs(target, runner, log, { signal, overwrite, dryRun });
+  const volume = sources[0]?.inode.subvolume.filesystem.volume;
+  const largeBytes = target.fileCalls === undefined || dryRun ? undefined : runner.filesBelow;
+  const planner =
+    volume === undefined || largeBytes === undefined
+      ? undefined
+      : new FilePlanner(volume, target, { overwrite, largeBytes });
+  const jobs = new Jobs(target, runner, log, planner, { signal, overwrite, dryRun });
   const walk = new Walk(target, jobs, log, { signal, overwrite, dryRun, oneSubvolume: options.oneSubvolume === true });
   try {
     for (const source of sources) await walk.restore(source);

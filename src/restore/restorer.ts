@@ -6,8 +6,10 @@ import type { Filesystem } from "../fs/filesystem.ts";
 import type { Inode, InodeKind } from "../fs/inode.ts";
 import { joinPath } from "../fs/path.ts";
 import type { Xattr } from "../fs/xattr.ts";
+import type { Volume } from "../volume/volume.ts";
 import { applyAttributes } from "./attributes.ts";
 import {
+  emptyResult,
   type FinishJob,
   type LargeFile,
   type NamesDirectory,
@@ -18,11 +20,11 @@ import {
   type RestoreResult,
 } from "./batch.ts";
 import { ContentCopier, type DecodeFrame, type Stop } from "./content.ts";
+import { FileWriter, type ReadDevice } from "./file-writer.ts";
 import { InodeItemReader } from "./inode-items.ts";
 import { LossRecorder } from "./loss.ts";
-import { QuickFiles } from "./quick.ts";
 import { cutRanges } from "./ranges.ts";
-import { noCounts, type ProblemKind } from "./report.ts";
+import type { ProblemKind } from "./report.ts";
 import { type Handle, isFatal, type NodeKind, type RestoreTarget, TargetError } from "./target.ts";
 
 export interface RestorerOptions {
@@ -37,6 +39,8 @@ export interface RestorerOptions {
   readonly stop: Stop;
   /** A faster zstd than the codec's, for data that a checksum vouches for. */
   readonly decodeFrame?: DecodeFrame | undefined;
+  /** Faster than the devices' own reading. */
+  readonly readDevice?: ReadDevice | undefined;
   /** On a thread that has more to do: lets it come round, every `TURN_BYTES`. */
   readonly turn?: (() => Promise<void>) | undefined;
 }
@@ -73,18 +77,23 @@ export class Restorer {
   readonly #options: RestorerOptions;
   readonly #copier: ContentCopier;
   /** Where the target has the calls for it. */
-  readonly #quick: QuickFiles | undefined;
+  readonly #files: FileWriter | undefined;
   #reader: { readonly tree: bigint; readonly items: InodeItemReader } | undefined;
-  #result: RestoreResult & { readonly problems: RestoreResult["problems"][number][] } = emptyResult();
+  #result = emptyResult();
   #temporaries = 0;
 
   private constructor(filesystem: Filesystem, target: RestoreTarget, codecs: Codecs, options: RestorerOptions) {
     this.#filesystem = filesystem;
     this.#target = target;
     this.#options = options;
-    this.#copier = new ContentCopier(filesystem.volume, codecs, target, options);
-    const calls = target.fileCalls;
-    this.#quick = calls && new QuickFiles(filesystem.volume, calls, codecs, options);
+    const { volume } = filesystem;
+    this.#copier = new ContentCopier(volume, codecs, target, options);
+    const { fileCalls: calls } = target;
+    if (calls !== undefined) {
+      const { checksum, sectorSize } = volume;
+      const read = options.readDevice ?? readerOf(volume);
+      this.#files = new FileWriter({ ...options, calls, read, checksum, sectorSize, codecs });
+    }
   }
 
   static async make(filesystem: Filesystem, target: RestoreTarget, options: RestorerOptions): Promise<Restorer> {
@@ -93,6 +102,11 @@ export class Restorer {
 
   /** @throws {TargetError} `space` or `io`: the target takes no more. */
   async run(job: RestoreJob): Promise<RestoreResult> {
+    if (job.job === "files") {
+      if (this.#files === undefined) throw new TypeError("Cannot write files so: the target has no calls for it");
+      await this.#options.turn?.();
+      return this.#files.run(job);
+    }
     this.#result = emptyResult();
     this.#copier.bytes = 0;
     if (job.job === "names") await this.#restoreNames(job);
@@ -124,8 +138,6 @@ export class Restorer {
             nextTurn = this.#bytes + TURN_BYTES;
             await this.#options.turn();
           }
-          const isDone = this.#restoreQuickly(names, index, directory, handle, job.linked);
-          if (isDone === true || (isDone !== false && (await isDone))) continue;
           await this.#restoreName(names, index, directory, handle, job.linked);
         }
       } finally {
@@ -137,29 +149,6 @@ export class Restorer {
   /** Written for the job at hand. */
   get #bytes(): number {
     return this.#result.counts.bytes + this.#copier.bytes;
-  }
-
-  /** Plain files, straight from the leaf that has them. False when the name is for the long way: nothing is done then. */
-  #restoreQuickly(
-    names: NamesReader,
-    index: number,
-    directory: NamesDirectory,
-    handle: Handle | undefined,
-    isLinked: boolean,
-  ): boolean | Promise<boolean> {
-    const reader = this.#reader;
-    if (this.#quick === undefined || handle === undefined || this.#options.dryRun) return false;
-    if (names.kind(index) !== "file" || reader?.tree !== directory.tree) return false;
-    if (!directory.isNew && !this.#options.overwrite && this.#target.has(handle, names.name(index))) return false;
-    const { items } = reader;
-    const make = (isThere: boolean): boolean => {
-      if (!isThere) return false;
-      const temporary = this.#temporaryName("\0");
-      const place = { handle, name: names.terminatedName(index), temporary, isLinked };
-      return this.#quick!.restore(items.leaf!, items.first, items.last, place, this.#result.counts);
-    };
-    const isThere = items.locate(names.inode(index));
-    return typeof isThere === "boolean" ? make(isThere) : isThere.then(make);
   }
 
   async #restoreName(
@@ -402,10 +391,20 @@ export class Restorer {
   }
 }
 
-function exists(name: Uint8Array): TargetError {
-  return new TargetError("exists", `Cannot restore: there is a ${displayName(name)} already`);
+function readerOf({ devices }: Volume): ReadDevice {
+  return (devid, physical, target, byteLength) => {
+    const source = devices.get(devid)?.source;
+    if (source?.readSync === undefined) return false;
+    try {
+      source.readSync(physical, target.byteLength === byteLength ? target : target.subarray(0, byteLength));
+      return true;
+    } catch (error) {
+      if (error instanceof BtrfsError) return false;
+      throw error;
+    }
+  };
 }
 
-function emptyResult(): RestoreResult & { readonly problems: RestoreResult["problems"][number][] } {
-  return { counts: noCounts(), problems: [], failed: [], links: [], large: [] };
+function exists(name: Uint8Array): TargetError {
+  return new TargetError("exists", `Cannot restore: there is a ${displayName(name)} already`);
 }

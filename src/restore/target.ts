@@ -63,21 +63,22 @@ export interface RestoreTarget {
 
 /**
  * The calls that a plain file needs, by number: they neither throw nor explain. What they answer is negative when the host
- * refuses; whoever wants to know more asks the `RestoreTarget` again. Names end with a NUL.
+ * refuses; whoever wants to know more asks the `RestoreTarget` again. Names end with a NUL. Memory that comes again and again
+ * is best always the same `Uint8Array`: finding out where it lies takes longer than a system call.
  */
 export interface FileCalls {
   /** As `createFile`. */
   create(directory: Handle, name: Uint8Array): Handle;
-  /** @returns Bytes written, which may be fewer. */
-  write(file: Handle, data: Uint8Array, length: number, offset: number): number;
+  /** Writes from byte `from` of `data` on. @returns Bytes written, which may be fewer. */
+  write(file: Handle, data: Uint8Array, from: number, length: number, offset: number): number;
   truncate(file: Handle, size: number): number;
   setOwner(file: Handle, uid: number, gid: number): number;
   setMode(file: Handle, mode: number): number;
-  /** @param times Access and modification time, each a `struct timespec` of 64-bit Linux. */
-  setTimes(file: Handle, times: Uint8Array): number;
+  /** @param bytes They have access and modification time from byte `at` on, each a `struct timespec` of 64-bit Linux. */
+  setTimes(file: Handle, bytes: Uint8Array, at: number): number;
   close(file: Handle): number;
-  /** As `rename`, within a directory. */
-  rename(directory: Handle, from: Uint8Array, name: Uint8Array, replace: boolean): number;
+  /** As `rename`, within a directory. The new name begins at byte `at` of `bytes`. */
+  rename(directory: Handle, from: Uint8Array, bytes: Uint8Array, at: number, replace: boolean): number;
   remove(directory: Handle, name: Uint8Array): number;
 }
 

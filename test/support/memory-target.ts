@@ -197,25 +197,25 @@ export class MemoryTarget implements RestoreTarget {
       }
     };
     return {
-      create: (directory, name) => this.createFile(directory, unterminated(name)),
-      write: (file, data, length, offset) => {
+      create: (directory, name) => this.createFile(directory, unterminated(name).slice()),
+      write: (file, data, from, length, offset) => {
         // As a kernel may, only some of it.
         const count = Math.min(length, 100_000);
-        this.write(file, data.subarray(0, count), BigInt(offset));
+        this.write(file, data.subarray(from, from + count), BigInt(offset));
         return count;
       },
       truncate: (file, size) => answer(() => this.truncate(file, BigInt(size))),
       setOwner: (file, uid, gid) => answer(() => this.setOwner(file, undefined, uid, gid)),
       setMode: (file, mode) => answer(() => this.setMode(file, undefined, mode)),
-      setTimes: (file, times) => {
-        const [atime, atimeRest, mtime, mtimeRest] = new BigInt64Array(times.slice().buffer);
-        const at = (seconds: bigint, rest: bigint) => seconds * 1_000_000_000n + rest;
-        return answer(() => this.setTimes(file, undefined, at(atime!, atimeRest!), at(mtime!, mtimeRest!)));
+      setTimes: (file, bytes, at) => {
+        const [atime, atimeRest, mtime, mtimeRest] = new BigInt64Array(bytes.slice(at, at + 32).buffer);
+        const time = (seconds: bigint, rest: bigint) => seconds * 1_000_000_000n + rest;
+        return answer(() => this.setTimes(file, undefined, time(atime!, atimeRest!), time(mtime!, mtimeRest!)));
       },
       close: (file) => answer(() => this.close(file)),
-      rename: (directory, from, name, replace) => {
+      rename: (directory, from, bytes, at, replace) => {
         this.plainFiles++;
-        return answer(() => this.rename(directory, unterminated(from), unterminated(name), replace));
+        return answer(() => this.rename(directory, unterminated(from), unterminated(bytes.subarray(at)), replace));
       },
       remove: (directory, name) => answer(() => this.remove(directory, unterminated(name))),
     };
@@ -276,8 +276,9 @@ export class MemoryTarget implements RestoreTarget {
 }
 
 function unterminated(name: Uint8Array): Uint8Array {
-  if (name.at(-1) !== 0) throw new Error("a name without its NUL");
-  return name.subarray(0, -1);
+  const end = name.indexOf(0);
+  if (end < 0) throw new Error("a name without its NUL");
+  return name.subarray(0, end);
 }
 
 const BLOCK = 4096;

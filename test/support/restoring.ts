@@ -18,6 +18,7 @@ export async function restoreAll(sources: readonly ByteSource[], target: Restore
   let last: Promise<unknown> = Promise.resolve();
   const runner = {
     width: 2,
+    filesBelow: options.largeBytes,
     run: (job: Parameters<Restorer["run"]>[0]) => {
       const result = last.then(() => restorer.run(job));
       last = result.catch(() => {});

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { displayName } from "../../bytes/display.ts";
 import { Filesystem } from "../../fs/filesystem.ts";
+import { type DeviceFiles, deviceFilesOf, loadDeviceReads } from "../../linux/device-reads.ts";
 import { findLibzstd } from "../../linux/libzstd.ts";
 import { closeRestoreHost, openRestoreHost, restoreTargetOf } from "../../linux/restore-host.ts";
 import { RestoreThreads } from "../../linux/restore-threads.ts";
@@ -71,7 +72,10 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
     const progress = new Progress(mode, undefined);
     let runner: Runner | undefined;
     try {
-      const job: Job = { filesystem, host, image, options, isNew };
+      const isTree = sources.some(({ inode }) => inode.kind === "directory");
+      // Without a descriptor the kernel can't be called.
+      const deviceFiles = host.descriptor === undefined ? undefined : deviceFilesOf(volume);
+      const job: Job = { filesystem, deviceFiles, host, image, options, isNew, isTree };
       runner = await makeRunner(job, threads, context, teller);
       return await run(job, sources, runner, context, progress);
     } finally {
@@ -87,11 +91,15 @@ const CACHE_BYTES = 16 << 20;
 
 interface Job {
   readonly filesystem: Filesystem;
+  /** Where plain files can be read and written by calls of their own. */
+  readonly deviceFiles: DeviceFiles | undefined;
   readonly host: ReturnType<typeof openRestoreHost>;
   readonly image: string;
   readonly options: Parsed<typeof OPTIONS>;
   /** The directory was not there before. */
   readonly isNew: boolean;
+  /** A directory is to be restored. */
+  readonly isTree: boolean;
 }
 
 type Runner = RestoreRunner & { close(): Promise<void> };
@@ -120,9 +128,7 @@ async function run(
         if (isJson) problems.push(problem);
         else say(problemLine(problem));
       },
-      onRestored: (path) => {
-        if (verbose && !isJson) out.line(displayName(path));
-      },
+      onRestored: verbose && !isJson ? (path) => void out.line(displayName(path)) : undefined,
     },
   );
   progress.end();
@@ -137,19 +143,28 @@ const LARGE_BYTES = 8 << 20;
 
 /** The main thread counts as one of the threads. */
 async function makeRunner(job: Job, threads: number, context: Context, teller: EventTeller): Promise<Runner> {
-  if (threads === 1) return localRunner(job, context, Number.POSITIVE_INFINITY);
-  const others = threadRunner(job, threads - 1, context, teller);
-  const shared = new SharedRunner(others, await localRunner(job, context, LARGE_BYTES), turn);
-  return { width: shared.width, run: (one) => shared.run(one), close: () => others.close() };
+  const isAlone = threads === 1;
+  const others = isAlone ? undefined : threadRunner(job, threads - 1, context, teller);
+  // Trees keep a thread busy: it gets ready while this one does.
+  if (job.isTree) others?.start();
+  const here = await localRunner(job, context, isAlone ? Number.POSITIVE_INFINITY : LARGE_BYTES);
+  const runner = others === undefined ? here : new SharedRunner(others, here, turn);
+  return {
+    width: runner.width,
+    filesBelow: job.deviceFiles && LARGE_BYTES,
+    run: (one) => runner.run(one),
+    close: async () => others?.close(),
+  };
 }
 
 function threadRunner(
-  { filesystem, host, image, options }: Job,
+  { filesystem, deviceFiles, host, image, options }: Job,
   threads: number,
   context: Context,
   teller: EventTeller,
 ) {
   const { partition, offset, device, degraded, overwrite, dryRun, rootGeneration } = options;
+  const { generation, checksum, sectorSize } = filesystem.volume;
   return new RestoreThreads(
     threads,
     {
@@ -161,19 +176,20 @@ function threadRunner(
       degraded,
       rootGeneration: rootGeneration === undefined ? undefined : parseWhole("--root-generation", rootGeneration),
       cacheBytes: CACHE_BYTES,
-      generation: filesystem.volume.generation,
+      generation,
       target: host,
       options: { overwrite, dryRun, largeBytes: LARGE_BYTES, token: newToken() },
+      plainFiles: deviceFiles && { devices: deviceFiles, checksumType: checksum.type, sectorSize },
     },
     { signal: context.signal, onEvent: (event) => teller.tell(event) },
   );
 }
 
 async function localRunner(
-  { filesystem, host, options }: Job,
+  { filesystem, deviceFiles, host, options }: Job,
   { signal }: Context,
   largeBytes: number,
-): Promise<Runner> {
+): Promise<RestoreRunner> {
   const { overwrite, dryRun } = options;
   const restorer = await Restorer.make(filesystem, restoreTargetOf(host), {
     overwrite,
@@ -182,9 +198,10 @@ async function localRunner(
     token: newToken(),
     stop: signal,
     decodeFrame: findLibzstd(),
+    readDevice: deviceFiles && loadDeviceReads(deviceFiles),
     turn,
   });
-  return { width: 1, run: (job) => restorer.run(job), close: async () => {} };
+  return { width: 1, run: (job) => restorer.run(job) };
 }
 
 function newToken(): string {
