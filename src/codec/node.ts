@@ -3,7 +3,7 @@ import { allCodecs, type Codec, type CodecSide, type LoadOptions, zlibCodec, zst
 import { type Algorithm, MAX_EXTENT_BYTES } from "./options.ts";
 import { loadPortable, loadZstdLibrary, once } from "./portable.ts";
 import { checkPadding, decodeZlib } from "./zlib.ts";
-import { decompressInPlace } from "./zstd-in-place.ts";
+import { zstdInPlace } from "./zstd-in-place.ts";
 
 export type { Codec, Codecs } from "./codec.ts";
 export { type Algorithm, type DecodeOptions, type EncodeOptions, MAX_EXTENT_BYTES } from "./options.ts";
@@ -21,10 +21,7 @@ async function load(algorithm: Algorithm, { portable = false }: LoadOptions = {}
 }
 
 /** The portable library, without its copies. */
-const loadZstd = once(async () => {
-  const library = await loadZstdLibrary();
-  return zstdCodec("wasm", { ...library, decompress: decompressInPlace() ?? library.decompress });
-});
+const loadZstd = once(async () => zstdCodec("wasm", zstdInPlace() ?? (await loadZstdLibrary())));
 
 /** One chunk takes a whole extent: with smaller ones, Node joins them. */
 const CHUNK = { chunkSize: MAX_EXTENT_BYTES };
