@@ -1,7 +1,6 @@
 import { availableParallelism } from "node:os";
 import { FileSource } from "../../node/file-source.ts";
 import { encodedThreads, WorkerPool } from "../../node/worker-pool.ts";
-import { StreamVerifier } from "../../verify/verify.ts";
 import { type Context, command } from "../command.ts";
 import { PROGRESS_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
@@ -65,13 +64,19 @@ async function verifyNamed({ out, signal }: Context, names: readonly string[], p
     progress = shower;
     // Of large files each thread checks all of its own part; of others, the rest only decode.
     const inParts = plan.count > 1 && sources.every((source) => source.isReadAheadFrom(PARTS_FROM));
+    // The threads begin while the rest is being loaded.
+    const first = inParts ? await sources[0]!.decodeAhead(plan.count) : undefined;
+    const { StreamVerifier } = await import("../../verify/verify.ts");
     const verifier = new StreamVerifier({
       signal,
       ...(plan.count === 1 || inParts ? {} : { threads: encodedThreads(plan.pool) }),
       onProgress: ({ bytes }) => shower.update(bytes),
       ...(plan.quiet || plan.json ? {} : { onFault: (fault) => out.line(faultLines(fault, shown).join("\n")) }),
     });
-    for (const source of sources) await verifier.verify(inParts ? await source.decodeAhead(plan.count) : source);
+    for (const source of sources) {
+      const ahead = source === sources[0] ? first : inParts ? await source.decodeAhead(plan.count) : undefined;
+      await verifier.verify(ahead ?? source);
+    }
     const report = verifier.finish();
     progress.end();
     progress = undefined;
