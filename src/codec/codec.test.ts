@@ -141,6 +141,8 @@ for (const [side, { loadCodec, loadCodecs }] of Object.entries({ browser, node }
           expect(outer.subarray(room).every((byte) => byte === 0xee)).toBe(true);
           if (room === 30_000) expect(warnings).toEqual([]);
         }
+        const one = padded(encode(codecs, algorithm, data.subarray(0, 1)));
+        expect(codecs.decode(algorithm, one, new Uint8Array(0), SECTOR)).toBe(0);
       }
     });
 

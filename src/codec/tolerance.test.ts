@@ -40,6 +40,7 @@ for (const [side, { loadCodecs }] of Object.entries({ browser, node })) {
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(remark);
     expect(() => decode(algorithm, input, { strict: true }, room)).toThrow(CorruptError);
+    expect(() => decode(algorithm, input, { strict: true, warn: undefined }, room)).toThrow(CorruptError);
     expect(decode(algorithm, input, { warn: undefined }, room).good).toBe(true);
   }
 

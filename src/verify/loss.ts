@@ -14,8 +14,7 @@ const MAKES = new Set<number>(
   ),
 );
 
-/** Commands that can only be about a file that has data. */
-const BEGINS = new Set<number>([COMMANDS.subvol.number, COMMANDS.snapshot.number, COMMANDS.end.number]);
+const SUBVOLUMES = new Set<number>([COMMANDS.subvol.number, COMMANDS.snapshot.number]);
 
 /** What the commands on both sides of a gap tell about what stood in it. */
 export class LossTracker {
@@ -27,9 +26,15 @@ export class LossTracker {
   pass(batch: CommandBatch): void {
     const last = lastWithPath(batch);
     if (last < 0) return;
+    // The path of a subvolume is its own name.
+    if (SUBVOLUMES.has(batch.type(last))) {
+      this.reset();
+      return;
+    }
     const path = pathOf(batch, last);
     let end = equalBytes(path, this.#path) ? this.#end : 0n;
     for (let i = last; i >= 0; i--) {
+      if (SUBVOLUMES.has(batch.type(i))) break;
       const range = dataRange(batch, i);
       if (range === undefined) continue;
       if (equalBytes(batch.value(i, PATH)!, path)) end = range.end;
@@ -53,7 +58,7 @@ export class LossTracker {
   /** What may be lost in a gap before command `i`. */
   before(batch: CommandBatch, i: number): LostRange[] {
     const type = batch.type(i);
-    if (BEGINS.has(type)) return this.atEnd();
+    if (SUBVOLUMES.has(type)) return this.atEnd();
     const path = batch.value(i, PATH);
     if (path === undefined) return this.atEnd();
     const range = dataRange(batch, i);

@@ -89,6 +89,28 @@ test("a full stream's names behave as a map of paths does", () => {
   );
 });
 
+test("a directory is removed only when it is empty", () => {
+  const names = new Namespace(true);
+  const [d, file] = [toBytes("d"), toBytes("d/x")];
+  expect(names.create(d, 0, 1, "directory")).toBeUndefined();
+  expect(names.create(file, 0, 3, "file")).toBeUndefined();
+  expect(names.remove(d, 0, 1, "directory")).toContain("is not empty: 1 name");
+  expect(names.remove(file, 0, 3, "other")).toBeUndefined();
+  expect(names.remove(d, 0, 1, "directory")).toBeUndefined();
+});
+
+test("what was remembered of a removed directory is not found in a new one", () => {
+  const names = new Namespace(false);
+  const all = toBytes("n d/y n/d n/e/y");
+  const at = { n: [0, 1], d: [2, 3], dy: [2, 5], nd: [6, 9], ne: [10, 13], ney: [10, 15] } as const;
+  expect(names.create(all, ...at.n, "directory")).toBeUndefined();
+  expect(names.use(all, ...at.dy)).toBeUndefined();
+  expect(names.rename(all, ...at.d, ...at.nd)).toBeUndefined();
+  expect(names.remove(all, ...at.nd, "directory")).toBeUndefined();
+  expect(names.create(all, ...at.ne, "directory")).toBeUndefined();
+  expect(names.use(all, ...at.ney)).toContain("does not exist");
+});
+
 test("a name of an increment may come from the parent until the stream removes it", () => {
   const names = new Namespace(false);
   const [bytes, from, fromEnd, to, toEnd] = pair("old/dir", "new");

@@ -264,6 +264,68 @@ test("verifying waits for whoever is told of faults, and ends with their error",
   await expect(refused).rejects.toThrow("full");
 });
 
+test("the name of a subvolume is no file that may be lost, and nothing is of one that came before", async () => {
+  const write = commandOf(1, 15, [
+    [15, "f"],
+    [18, u64(0)],
+    [19, "data"],
+  ]);
+  const mkfile = commandOf(1, 3, [
+    [15, "f"],
+    [3, u64(257)],
+  ]);
+  const chmod = commandOf(1, 18, [
+    [15, "f"],
+    [5, u64(0o644)],
+  ]);
+  const root = commandOf(1, 18, [
+    [15, ""],
+    [5, u64(0o755)],
+  ]);
+  const damaged = (command: Uint8Array) => command.map((byte, at) => (at === 8 ? byte ^ 1 : byte));
+  const second = commandOf(1, 1, [
+    [15, "t"],
+    [1, new Uint8Array(16).fill(8)],
+    [2, u64(1)],
+  ]);
+  const begin = [commandOf(1, 1, SUBVOL), mkfile, write, second];
+  const report = await verifyStreams([stream(1, ...begin, damaged(root), root, END)]);
+  expect(report.faults.map(lostOf)).toEqual([[]]);
+  const later = await verifyStreams([stream(1, ...begin, mkfile, chmod, damaged(write), chmod, END)]);
+  expect(later.faults.map(lostOf)).toEqual([["f 0-?"]]);
+});
+
+test("verifying waits for who is told what the last encoded writes were found to be", async () => {
+  const input = await edited("zstd", (item) =>
+    item.name === "encodedWrite" ? [{ ...item, data: new Uint8Array(item.data.byteLength) }] : [item],
+  );
+  let told = 0;
+  const onFault = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    told++;
+  };
+  const { faults } = await verifyStreams([input], { onFault });
+  expect(faults.length).toBeGreaterThan(0);
+  expect(told).toBe(faults.length);
+});
+
+test("names that may be lost count for the length of the list as well", async () => {
+  const commands: Uint8Array[] = [];
+  for (let i = 0; i < 3000; i++) {
+    const chmod = commandOf(1, 18, [
+      [15, `${i}${`/${"x".repeat(250)}`.repeat(15)}`],
+      [5, u64(1)],
+    ]);
+    commands.push(chmod, chmod.slice());
+    commands.at(-1)![8]! ^= 1;
+  }
+  const { faults } = await verifyStreams([stream(1, commandOf(1, 1, SUBVOL), ...commands, END)]);
+  const bytes = faults.reduce((sum, { lost }) => sum + lost.reduce((all, { path }) => all + path.byteLength, 0), 0);
+  expect(faults.length).toBeGreaterThan(100);
+  // Counted four times, for what they become in JSON.
+  expect(bytes * 4).toBeLessThan(16 * 1024 * 1024);
+});
+
 test("of faults that follow each other each is reported, and what is lost is said once", async () => {
   const write = (path: string, at: number) =>
     commandOf(1, 15, [

@@ -204,7 +204,6 @@ export class StreamVerifier {
   #beginSubvolume(batch: CommandBatch, i: number): void {
     const increment = batch.type(i) === SNAPSHOT.number;
     this.#sequence.begin(batch, i, !increment);
-    this.#loss.reset();
     const uuid = batch.value(i, ATTRIBUTES.uuid.number)!.slice();
     this.#chain.begin({
       stream: this.#stream,
