@@ -1,9 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MemoryDevice } from "../src/device/memory.ts";
+import * as edits from "../src/edit/index.ts";
+import { ExtentItem } from "../src/format/extent-item.ts";
 import { type Key, keyOf } from "../src/format/key.ts";
+import { EXTENT_ITEM } from "../src/format/key-type.ts";
 import { itemBytes, slotKey } from "../src/format/node.ts";
 import { makeFilesystem } from "../src/mkfs/mkfs.ts";
+import type { Transaction } from "../src/transaction/transaction.ts";
 import { openWritableVolume } from "../src/transaction/writable.ts";
 import { openVolume } from "../src/volume/open.ts";
 import type { Volume } from "../src/volume/volume.ts";
@@ -84,6 +88,34 @@ test("a full filesystem says so, and stays what it was", async () => {
   await expect(fill).rejects.toMatchObject({ code: "space" });
   await writable.transaction((tx) => tx.insert(UUID_TREE, key(1), new Uint8Array(1)));
   expect(await itemsIn(await openVolume([store]))).toEqual([[1, new Uint8Array(1)]]);
+});
+
+// The inode of the one reference that the extent's item has is another one.
+test("to drop a reference that the extent tree does not have is told as damage, and changes nothing", async () => {
+  const inodeAt = ExtentItem.byteLength + 1 + 8;
+  const store = new MemoryDevice(new Uint8Array(40 << 20));
+  await makeFilesystem(store, { nodeSize: 4096, metadata: "single" });
+  const writable = await openWritableVolume([store]);
+  const place = (tx: Transaction): edits.Place => ({ tx, tree: 5n, now: 1n });
+  await writable.transaction(async (tx) => {
+    const inode = await edits.createFile(place(tx), 256n, "file");
+    await edits.writeFile(place(tx), inode, 0n, new Uint8Array(9000).fill(1));
+  });
+  await writable.transaction(async (tx) => {
+    const extents = await tx.walk(2n, { first: keyOf(0n, 0, 0n) });
+    for (let span = await extents.next(); span !== undefined; span = await extents.next()) {
+      for (let slot = span.first; slot < span.last; slot++) {
+        const found = slotKey(span.leaf, slot);
+        if (found.type !== EXTENT_ITEM) continue;
+        return tx.edit(2n, found, (view) => view.setBigUint64(inodeAt, 99n, true));
+      }
+    }
+    throw new Error("there is no data extent");
+  });
+  const { generation } = writable.volume;
+  const unlink = writable.transaction((tx) => edits.unlink(place(tx), 256n, "file"));
+  await expect(unlink).rejects.toMatchObject({ code: "corrupt" });
+  expect((await openVolume([store])).generation).toBe(generation);
 });
 
 function key(id: number): Key {

@@ -1,4 +1,5 @@
 import { viewOf } from "../bytes/bytes.ts";
+import { CorruptError } from "../errors.ts";
 import { ExtentDataRef, type ExtentRef, inlineRefSize } from "../format/extent-item.ts";
 import { EXTENT_DATA_REF, SHARED_DATA_REF } from "../format/key-type.ts";
 import { extentDataRefHash } from "../tree/hash.ts";
@@ -9,11 +10,16 @@ export function refCount(ref: ExtentRef): number {
   return "root" in ref && ref.type === 172 ? 0 : 1;
 }
 
-/** The same reference, counting `count`; `undefined` when that is none. */
-export function withCount(ref: ExtentRef, count: number): ExtentRef | undefined {
+/**
+ * The same reference, counting `count`; `undefined` when that is none.
+ *
+ * @throws {CorruptError} for what can't be counted: the extent tree had fewer references than there are, or more.
+ */
+export function withCount(ref: ExtentRef, count: number, logical: number): ExtentRef | undefined {
   if (count === 0) return undefined;
+  if (count < 0) throw new CorruptError("Cannot drop reference: the extent tree does not have it", { logical });
   if ("count" in ref) return { ...ref, count };
-  if (count !== 1) throw new RangeError(`Cannot count ${count} for a reference of a tree block: it is there once`);
+  if (count > 1) throw new CorruptError("Cannot add reference: the extent tree has it already", { logical });
   return ref;
 }
 

@@ -130,7 +130,7 @@ export class ExtentTree {
   async #apply(head: RefHead): Promise<void> {
     const { logical, length, level } = head;
     if (head.created) {
-      const refs = head.deltas.map(({ ref, delta }) => withCount(ref, delta)!);
+      const refs = head.deltas.map(({ ref, delta }) => withCount(ref, delta, logical)!);
       if (refs.length === 0) await this.#freed(head, true);
       else await this.#insert(head, refs);
       return;
@@ -179,19 +179,24 @@ export class ExtentTree {
   async #changeRef(record: Record, ref: ExtentRef, delta: number): Promise<void> {
     const found = record.inline.find((candidate) => isSameRef(candidate, ref));
     const isAllInline = inlineCount(record) === Number(record.item.refs);
-    record.item.refs += BigInt(delta);
+    const logical = Number(record.key.objectid);
+    const refs = record.item.refs + BigInt(delta);
+    if (refs < 0n) {
+      throw new CorruptError(`Cannot drop references: the extent has ${record.item.refs}`, { logical });
+    }
+    record.item.refs = refs;
     if (found !== undefined) {
-      const changed = withCount(found, refCount(found) + delta);
+      const changed = withCount(found, refCount(found) + delta, logical);
       record.inline = record.inline.flatMap((other) =>
         other !== found ? [other] : changed === undefined ? [] : [changed],
       );
       return;
     }
     if (delta > 0 && isAllInline && this.#fitsInline(record, ref)) {
-      record.inline.push(withCount(ref, delta)!);
+      record.inline.push(withCount(ref, delta, logical)!);
       return;
     }
-    await this.#changeKeyed(Number(record.key.objectid), ref, delta);
+    await this.#changeKeyed(logical, ref, delta);
   }
 
   #fitsInline(record: Record, ref: ExtentRef): boolean {
@@ -205,7 +210,7 @@ export class ExtentTree {
 
   async #changeKeyed(logical: number, ref: ExtentRef, delta: number): Promise<void> {
     const { key, found } = await this.#findKeyed(logical, ref);
-    const changed = withCount(ref, (found === undefined ? 0 : refCount(found)) + delta);
+    const changed = withCount(ref, (found === undefined ? 0 : refCount(found)) + delta, logical);
     const tree = this.#tree();
     if (changed === undefined) await this.#editor.remove(tree, packKey(key));
     else if (found === undefined) await this.#editor.insert(tree, packKey(key), encodeKeyedRef(changed));
