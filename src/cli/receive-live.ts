@@ -8,7 +8,9 @@ import { LiveTarget, type LiveTargetOptions } from "../linux/receive/live-target
 import { deleteUnfinished, listUnfinished } from "../linux/receive/mark.ts";
 import type { FileSource } from "../node/file-source.ts";
 import { hostError } from "../node/host-error.ts";
+import { narration } from "../receive/narration.ts";
 import { type ReceiveEvent, type ReceiveSummary, receive } from "../receive/receive.ts";
+import type { Command } from "../stream/commands.ts";
 import type { Context } from "./command.ts";
 import { errorLines, isBrokenPipe } from "./exit.ts";
 import { Progress, type ProgressMode } from "./progress.ts";
@@ -49,7 +51,8 @@ export async function receiveLive(
   needRoot("receive into a mounted btrfs");
   // Read and checked by another thread, while the rest begins.
   const input = options.threads === 1 ? source : ((await source.readAhead()) ?? source);
-  using target = LiveTarget.open(destination, options);
+  // Told of one after the other, commands are carried out so.
+  using target = LiveTarget.open(destination, flags.verbose > 1 ? { ...options, threads: 1 } : options);
   const status = await receiveInto(context, source, flags, (wishes) => receive(input, target, wishes));
   if (target.withoutData > 0) {
     context.say(`WARNING: the stream has no data: ${target.withoutData} extents are holes, or as they were`);
@@ -74,6 +77,7 @@ export async function receiveInto(
       maxErrors: flags.maxErrors,
       onProgress: ({ bytes }) => progress.update(bytes),
       onEvent: (event) => tell(context, event, flags, words),
+      onCommand: flags.verbose > 1 ? (command) => tellCommand(context, command) : undefined,
     });
     progress.end();
     if (flags.verbose > 0) tellSummary(context, summary);
@@ -137,6 +141,11 @@ function tell(
       say(`receiving snapshot ${shown} uuid=${formatUuid(uuid)}, ctransid=${ctransid} ${from}`);
     }
   }
+}
+
+function tellCommand({ say }: Context, command: Command): void {
+  const words = narration(command);
+  if (words !== undefined) say(words);
 }
 
 function tellSummary({ say }: Context, { encoded, commands, bytes }: ReceiveSummary): void {

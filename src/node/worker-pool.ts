@@ -80,7 +80,9 @@ export class WorkerPool<J extends JobTable = Jobs> {
 
   #start(): Hand {
     const { url = WORKER, data } = this.#options;
-    const hand: Hand = { worker: new Worker(url, { workerData: data, resourceLimits: YOUNG }), waiting: new Map() };
+    // Flags of this process, such as conditions of imports, are not for the package's own files.
+    const worker = new Worker(url, { workerData: data, resourceLimits: YOUNG, execArgv: [] });
+    const hand: Hand = { worker, waiting: new Map() };
     hand.worker.on("message", (reply: JobReply) => this.#take(hand, reply));
     hand.worker.on("error", (cause) => this.#fail(hand, cause));
     hand.worker.on("exit", (code) => this.#fail(hand, new Error(`exit code ${code}`)));

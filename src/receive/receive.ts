@@ -1,6 +1,7 @@
 import { BtrfsError, type ErrorCode } from "../errors.ts";
 import type { CommandBatch } from "../stream/batch.ts";
-import { COMMANDS } from "../stream/commands.ts";
+import { COMMANDS, type Command } from "../stream/commands.ts";
+import { decodeCommand } from "../stream/decode.ts";
 import { checkName } from "../stream/path.ts";
 import { readBatches, type StreamProgress } from "../stream/reader.ts";
 import type { StreamFault } from "../stream/recover.ts";
@@ -26,6 +27,8 @@ export interface ReceiveOptions {
   /** Called after each batch of commands. */
   readonly onProgress?: ((progress: StreamProgress) => void) | undefined;
   readonly onEvent?: ((event: ReceiveEvent) => void) | undefined;
+  /** Called before each command but those that begin and end subvolumes: they are then carried out one at a time. */
+  readonly onCommand?: ((command: Command) => void) | undefined;
   /** Stop at the first END; else segments follow up to the end of the input. */
   readonly onlyFirstSegment?: boolean | undefined;
   /** Give up at so many failures; 0 never. 1 unless given. A subvolume with a failure is never complete. */
@@ -116,16 +119,22 @@ class Receiver {
         i++;
       } else {
         const last = this.#lastSound(batch, i);
-        if (last > i) {
-          const applied = this.#target.apply(batch, i, last);
-          if (applied !== undefined) await applied;
-        }
+        if (last > i) await this.#apply(batch, i, last);
         i = last;
         if (i < batch.count && !isBoundary(batch.type(i))) {
           this.#report(CommandError.of(batch, i, findUnsafePath(batch, i)!));
           i++;
         }
       }
+    }
+  }
+
+  async #apply(batch: CommandBatch, first: number, last: number): Promise<void> {
+    const { onCommand } = this.#options;
+    if (onCommand === undefined) return await this.#target.apply(batch, first, last);
+    for (let i = first; i < last; i++) {
+      onCommand(decodeCommand(batch, i));
+      await this.#target.apply(batch, i, i + 1);
     }
   }
 

@@ -12,42 +12,54 @@ import {
   type WriteSubject,
 } from "../contract/encoded-io.ts";
 import type { ReadVector } from "../contract/encoded-read-vectors.ts";
+import { TestFilesystem } from "./support/filesystem.ts";
+import { describeKernel, whyNoKernel } from "./support/host.ts";
 import { damageImage, makeLiveFile, storedFile } from "./support/live-encoded.ts";
-import { ScratchBtrfs, whyNoBtrfs } from "./support/scratch-btrfs.ts";
 
-const reason = whyNoBtrfs();
-const native = reason === undefined ? linux.loadNative() : undefined!;
+const native = whyNoKernel() === undefined ? linux.loadNative() : undefined!;
 
 class LiveReads implements ReadSubject {
-  readonly #scratch: ScratchBtrfs;
+  readonly #scratch: TestFilesystem;
 
-  constructor(mkfs: readonly string[]) {
-    this.#scratch = new ScratchBtrfs({ mkfs });
+  private constructor(scratch: TestFilesystem) {
+    this.#scratch = scratch;
+  }
+
+  static async make(...mkfs: string[]): Promise<LiveReads> {
+    return new LiveReads(await TestFilesystem.make({ mkfs, sizeMiB: 512 }));
   }
 
   async prepare(vectors: readonly ReadVector[]): Promise<void> {
     const path = (file: string) => this.#scratch.path(file);
     for (const { file, steps } of vectors) makeLiveFile(native, path(file), steps, path);
-    this.#scratch.detach();
+    await this.#scratch.unmount();
     for (const { damage } of vectors) {
-      if (damage !== undefined) damageImage(this.#scratch.image, damage.bytes, damage.at);
+      if (damage !== undefined) damageImage(this.#scratch.images[0]!, damage.bytes, damage.at);
     }
-    this.#scratch.attach();
+    await this.#scratch.mount();
   }
 
   async open(file: string, cold: boolean): Promise<linux.LiveFile & { close(): void }> {
-    if (cold) this.#scratch.remount();
+    if (cold) await this.#scratch.renew();
     const fd = openSync(this.#scratch.path(file), "r");
     return Object.assign(new linux.LiveFile(native, fd), { close: () => closeSync(fd) });
   }
 
-  close(): void {
-    this.#scratch.close();
+  async close(): Promise<void> {
+    await this.#scratch[Symbol.asyncDispose]();
   }
 }
 
 class LiveWrites implements WriteSubject {
-  readonly #scratch = new ScratchBtrfs();
+  readonly #scratch: TestFilesystem;
+
+  private constructor(scratch: TestFilesystem) {
+    this.#scratch = scratch;
+  }
+
+  static async make(): Promise<LiveWrites> {
+    return new LiveWrites(await TestFilesystem.make({ sizeMiB: 512 }));
+  }
 
   async create(file: string, steps: Parameters<WriteSubject["create"]>[1]) {
     const path = (name: string) => this.#scratch.path(name.replaceAll("/", "_"));
@@ -64,29 +76,29 @@ class LiveWrites implements WriteSubject {
     return readFileSync(this.#scratch.path(file));
   }
 
-  close(): void {
-    this.#scratch.close();
+  async close(): Promise<void> {
+    await this.#scratch[Symbol.asyncDispose]();
   }
 }
 
-describe.skipIf(reason !== undefined)(`encoded I/O of the kernel${reason ? ` (skipped: ${reason})` : ""}`, () => {
+describeKernel("encoded I/O of the kernel", () => {
   const holeItems = (vector: ReadVector) => vector.holeItems === true;
   describeEncodedReads(
     "reads",
-    async () => new LiveReads([]),
+    () => LiveReads.make(),
     (vector) => !holeItems(vector),
   );
-  describeEncodedReads("reads without no-holes", async () => new LiveReads(["-O", "^no-holes"]), holeItems);
-  describeEncodedWrites("writes", async () => new LiveWrites());
+  describeEncodedReads("reads without no-holes", () => LiveReads.make("-O", "^no-holes"), holeItems);
+  describeEncodedWrites("writes", () => LiveWrites.make());
 
   describe("what only a live file shows", () => {
-    let scratch: ScratchBtrfs;
-    beforeAll(() => {
-      scratch = new ScratchBtrfs();
+    let scratch: TestFilesystem;
+    beforeAll(async () => {
+      scratch = await TestFilesystem.make({ sizeMiB: 512 });
     });
-    afterAll(() => {
+    afterAll(async () => {
       for (const fd of open) closeSync(fd);
-      scratch.close();
+      await scratch?.[Symbol.asyncDispose]();
     });
     const open: number[] = [];
 
@@ -209,7 +221,7 @@ describe.skipIf(reason !== undefined)(`encoded I/O of the kernel${reason ? ` (sk
     });
 
     test("directories and other filesystems are refused by kind", () => {
-      const directory = opened(scratch.mount, constants.O_RDONLY);
+      const directory = opened(scratch.directory, constants.O_RDONLY);
       expect(() => new linux.LiveFile(native, directory)).toThrow(BtrfsError);
       const foreign = opened("/proc/self/status", constants.O_RDONLY);
       expect(() => new linux.LiveFile(native, foreign)).toThrow("not on btrfs");

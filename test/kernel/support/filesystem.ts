@@ -74,6 +74,17 @@ export class TestFilesystem implements AsyncDisposable {
     await run("mount", ["-t", "btrfs", "-o", all.join(","), this.#loops[0]!, this.directory]);
   }
 
+  /** Of a name in it. */
+  path(name: string): string {
+    return join(this.directory, name);
+  }
+
+  /** Forgets everything in memory: the kernel answers from the items alone afterwards. */
+  async renew(): Promise<void> {
+    await this.unmount();
+    await this.mount();
+  }
+
   async remount(options: string): Promise<void> {
     await run("mount", ["-o", `remount,${options}`, this.directory]);
   }

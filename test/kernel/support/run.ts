@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 
 export interface RunOptions {
   readonly input?: Uint8Array | string;
@@ -44,4 +44,9 @@ export async function run(command: string, args: readonly string[], options: Run
     );
   }
   return ran;
+}
+
+/** What a command that must succeed prints, waited for. */
+export function outputOf(command: string, ...args: string[]): string {
+  return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 28 });
 }
