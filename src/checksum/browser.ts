@@ -4,7 +4,7 @@ import { areFoldable, FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
 import { loadBlake2b, loadSha256 } from "./hash-wasm.ts";
 import type { ChecksumSide } from "./interface.ts";
 import { checkRange } from "./range.ts";
-import { goodRun } from "./sector-run.ts";
+import { sectorRuns } from "./sector-run.ts";
 import { loadXxhash64 } from "./xxhash64.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
@@ -35,5 +35,5 @@ export const loadChecksum: ChecksumSide["loadChecksum"] = checksumLoader(
     sha256: loadSha256,
     blake2b: loadBlake2b,
   },
-  { crc32c: goodRun(raw) },
+  { crc32c: sectorRuns(raw) },
 );

@@ -70,7 +70,7 @@ test("the first bad sector is found wherever it is", async () => {
   }
 });
 
-for (const [side, { CHECKSUM_TYPES, loadChecksum }] of Object.entries({ browser, node })) {
+for (const [side, { CHECKSUM_TYPES, crc32cRaw, loadChecksum }] of Object.entries({ browser, node })) {
   describe(side, () => {
     test("known values, in the stored form", async () => {
       for (const [type, data, stored] of KNOWN) {
@@ -107,6 +107,27 @@ for (const [side, { CHECKSUM_TYPES, loadChecksum }] of Object.entries({ browser,
         expect(checksum.findBadSector(data, 512, sums, 2, 4)).toBe(6);
         expect(checksum.findBadSector(data, 512, sums, 2, 7)).toBe(-1);
       }
+    });
+
+    test("the CRC of sectors follows from their checksums, on from any seed", async () => {
+      const data = Uint8Array.from({ length: 40 * 4096 }, (_, index) => Math.imul(index, 2654435761) >>> 20);
+      const checksum = await loadChecksum(0);
+      for (const size of [512, 4096]) {
+        const sums = new Uint8Array(3 + (data.byteLength / size) * 4);
+        checksum.computeSectors(data, size, sums, 3);
+        for (const [first, count] of [
+          [0, 0],
+          [0, 1],
+          [2, 38],
+          [7, 30],
+        ] as const) {
+          for (const seed of [0, 1, 0x8000_0001, 0xffff_ffff]) {
+            const joined = checksum.joinSectors!(seed, size, sums, 3 + first * 4, count);
+            expect(joined).toBe(crc32cRaw(seed, data.subarray(first * size, (first + count) * size)));
+          }
+        }
+      }
+      for (const type of [1, 2, 3]) expect((await loadChecksum(type)).joinSectors).toBeUndefined();
     });
 
     test("data of a mebibyte and more is hashed whole", async () => {

@@ -1,5 +1,5 @@
 import { UnsupportedError } from "../errors.ts";
-import type { GoodRun } from "./sector-run.ts";
+import type { GoodRun, JoinSectors } from "./sector-run.ts";
 
 export type ChecksumName = "crc32c" | "xxhash64" | "sha256" | "blake2b";
 
@@ -33,13 +33,21 @@ export interface Checksum {
    * The checksum of sector 0 stands at byte `at` of `expected`.
    */
   findBadSector(data: Uint8Array, sectorSize: number, expected: Uint8Array, at?: number, from?: number): number;
+  /** Of CRC-32C: what `crc32cRaw` gives for sectors that have these checksums, without looking at them again. */
+  readonly joinSectors?: JoinSectors | undefined;
 }
 
 /** Writes the checksum of `data[start, end)` to `target` from byte `at` on. */
 export type Digest = (data: Uint8Array, start: number, end: number, target: Uint8Array, at: number) => void;
 
-/** Builds what `CHECKSUM_TYPES[type]` says over `digest`; `goodRun` saves looking at good sectors one by one. */
-function makeChecksum(type: number, digest: Digest, goodRun: GoodRun | undefined): Checksum {
+/** What can be said of many sectors at once. */
+export interface SectorRuns {
+  readonly goodRun: GoodRun;
+  readonly joinSectors: JoinSectors;
+}
+
+/** Builds what `CHECKSUM_TYPES[type]` says over `digest`; `runs` saves looking at good sectors one by one. */
+function makeChecksum(type: number, digest: Digest, runs: SectorRuns | undefined): Checksum {
   const { name, byteLength } = CHECKSUM_TYPES[type]!;
   const own = new Uint8Array(byteLength);
 
@@ -69,6 +77,7 @@ function makeChecksum(type: number, digest: Digest, goodRun: GoodRun | undefined
     type,
     name,
     byteLength,
+    joinSectors: runs?.joinSectors,
     compute(data, target, at = 0) {
       room(target, at, 1);
       digest(data, 0, data.byteLength, target, at);
@@ -89,7 +98,7 @@ function makeChecksum(type: number, digest: Digest, goodRun: GoodRun | undefined
       room(expected, at, count);
       let sector = from;
       for (let good = 1; good > 0; sector += good) {
-        good = goodRun?.(data, sectorSize, expected, at, sector, count) ?? 0;
+        good = runs?.goodRun(data, sectorSize, expected, at, sector, count) ?? 0;
       }
       for (; sector < count; sector++) {
         if (!matches(data, sector * sectorSize, (sector + 1) * sectorSize, expected, at + sector * byteLength)) {
@@ -101,10 +110,10 @@ function makeChecksum(type: number, digest: Digest, goodRun: GoodRun | undefined
   };
 }
 
-/** Loads each checksum once. `digests` has one loader for each entry of `CHECKSUM_TYPES`, `goodRuns` what is quicker for many sectors. */
+/** Loads each checksum once. `digests` has one loader for each entry of `CHECKSUM_TYPES`, `runs` what is quicker for many sectors. */
 export function checksumLoader(
   digests: Readonly<Record<ChecksumName, () => Digest | Promise<Digest>>>,
-  goodRuns: Partial<Readonly<Record<ChecksumName, GoodRun>>> = {},
+  runs: Partial<Readonly<Record<ChecksumName, SectorRuns>>> = {},
 ): (type: number) => Promise<Checksum> {
   const loaded = new Map<number, Promise<Checksum>>();
   return async (type) => {
@@ -114,9 +123,7 @@ export function checksumLoader(
     }
     let checksum = loaded.get(type);
     if (checksum === undefined) {
-      checksum = Promise.resolve(digests[entry.name]()).then((digest) =>
-        makeChecksum(type, digest, goodRuns[entry.name]),
-      );
+      checksum = Promise.resolve(digests[entry.name]()).then((digest) => makeChecksum(type, digest, runs[entry.name]));
       loaded.set(type, checksum);
       // A failed load (out of memory, say) is tried again by the next caller.
       checksum.catch(() => loaded.delete(type));

@@ -16,6 +16,15 @@ export type GoodRun = (
   count: number,
 ) => number;
 
+/** The raw CRC-32C, from `seed` on, of `count` sectors whose checksums stand in `checksums` from byte `at` on. */
+export type JoinSectors = (
+  seed: number,
+  sectorSize: number,
+  checksums: Uint8Array,
+  at: number,
+  count: number,
+) => number;
+
 /**
  * Verifies CRC-32C sectors many at a time: the CRC of a run follows from those of its sectors, and one CRC over long data is
  * several times as fast as one for each sector.
@@ -24,21 +33,30 @@ export type GoodRun = (
  * difference, moved on by an invertible step, so never to nothing. Differences of several could cancel each other, as
  * seldom as a single wrong sector has the right CRC: once in 2^32.
  */
-export function goodRun(raw: RawRange): GoodRun {
-  const shifts = new Map<number, Int32Array>();
+function goodRun(raw: RawRange, join: JoinSectors): GoodRun {
   return (data, sectorSize, expected, at, from, count) => {
     const sectors = Math.min(count - from, Math.floor(RUN_BYTES / sectorSize));
     if (sectors < 2 || sectors * sectorSize < LEAST_BYTES) return 0;
+    const crc = join(-1, sectorSize, expected, at + from * 4, sectors);
+    const start = from * sectorSize;
+    return raw(-1, data, start, start + sectors * sectorSize) >>> 0 === crc ? sectors : 0;
+  };
+}
+
+/** See `Checksum.joinSectors`. */
+function sectorJoiner(raw: RawRange): JoinSectors {
+  const shifts = new Map<number, Int32Array>();
+  return (seed, sectorSize, checksums, at, count) => {
     let shift = shifts.get(sectorSize);
     if (shift === undefined) {
       shift = shiftTable(raw, sectorSize);
       shifts.set(sectorSize, shift);
     }
-    let crc = 0;
-    for (let sector = from; sector < from + sectors; sector++) {
-      const here = at + sector * 4;
+    // Of a CRC with inversions, as sectors have them: moved on by the length of a sector, then that sector's own.
+    let crc = ~seed;
+    for (let here = at; here < at + count * 4; here += 4) {
       const own =
-        expected[here]! | (expected[here + 1]! << 8) | (expected[here + 2]! << 16) | (expected[here + 3]! << 24);
+        checksums[here]! | (checksums[here + 1]! << 8) | (checksums[here + 2]! << 16) | (checksums[here + 3]! << 24);
       crc =
         own ^
         shift[crc & 255]! ^
@@ -46,9 +64,13 @@ export function goodRun(raw: RawRange): GoodRun {
         shift[512 + ((crc >>> 16) & 255)]! ^
         shift[768 + (crc >>> 24)]!;
     }
-    const start = from * sectorSize;
-    return ~raw(-1, data, start, start + sectors * sectorSize) === crc ? sectors : 0;
+    return ~crc >>> 0;
   };
+}
+
+export function sectorRuns(raw: RawRange): { readonly goodRun: GoodRun; readonly joinSectors: JoinSectors } {
+  const joinSectors = sectorJoiner(raw);
+  return { goodRun: goodRun(raw, joinSectors), joinSectors };
 }
 
 /** Four tables, one for each byte of a CRC: what becomes of it behind `length` bytes of zeros. */

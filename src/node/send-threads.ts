@@ -1,65 +1,135 @@
-import { viewOf } from "../bytes/bytes.ts";
-import type { BtrfsError } from "../errors.ts";
+import { setImmediate as turn } from "node:timers/promises";
+import { SHARE_ENV, Worker } from "node:worker_threads";
+import { BtrfsError } from "../errors.ts";
 import type { Chunk, ChunkFiller } from "../send/chunk.ts";
 import type { OnEvent, VolumeEvent } from "../volume/events.ts";
 import type { ImageOrigin } from "./same-image.ts";
-import type { SendJobs } from "./send-worker.ts";
+import { SendSlots, type SharedSlots, SLOTS, sharedSlots } from "./send-slots.ts";
+import type { ToldBySender } from "./send-worker.ts";
 import { fromPlainError } from "./worker-jobs.ts";
-import { WorkerPool } from "./worker-pool.ts";
 
-// The same path seen from src/node/ and from dist/node/: a thread runs JavaScript.
-const WORKER = new URL("../../dist/node/send-worker.js", import.meta.url);
+// The same path seen from src/node/, from dist/node/ and from dist/cli/. A bundled file: its threads start 10 ms sooner.
+const WORKER = new URL("../../dist/cli/send-worker.js", import.meta.url);
 
-/**
- * Short sends end before a thread has begun. In an increment, looking at both trees takes longer than the data of some
- * hundred chunks: threads would take more from that than they give.
- */
-const CHUNKS_BEFORE_THREADS = 6;
-const CHUNKS_OF_INCREMENT = 192;
-/** Chunks under way for each thread: one that is filled, two that wait. */
-const CHUNKS_PER_THREAD = 3;
+/** One item may make a few chunks more before there is a wait. */
+const WIDTH = SLOTS - 8;
+/** After that, this thread hears of others that have ended. */
+const PATIENCE_MS = 5;
 
-/** Fills chunks of streams on threads, which read, verify and decode. Close it after use. */
+/** What threads make lives briefly: less room for it costs no time, and saves some 30 MiB for each. */
+const YOUNG = { maxYoungGenerationSizeMb: 12 };
+
+/** What a thread gets as its `workerData`. */
+export interface SendThreadData {
+  readonly origin: ImageOrigin;
+  readonly slots: SharedSlots;
+}
+
+/** Fills chunks of streams on threads, which read, verify and decode; this one does too, while it would wait. Close it after use. */
 export class SendThreads {
-  readonly #pool: WorkerPool<SendJobs>;
-  readonly #width: number;
+  readonly #count: number;
+  readonly #origin: ImageOrigin;
+  readonly #onEvent: OnEvent | undefined;
+  readonly #shared = sharedSlots();
+  readonly #slots = new SendSlots(this.#shared);
+  readonly #workers: Worker[] = [];
+  /** Chunks that were offered to the threads, and those of them that are not in use any more. */
+  #offered = 0;
+  #released = 0;
+  /** Of chunks that this thread could not fill. */
+  readonly #failures = new Map<number, unknown>();
+  #broken: BtrfsError | undefined;
 
-  /** @param onEvent Hears of bad copies that threads meet. */
+  /** @param count Beside the calling one. @param onEvent Hears of bad copies that threads meet. */
   constructor(count: number, origin: ImageOrigin, onEvent?: OnEvent) {
-    this.#width = count * CHUNKS_PER_THREAD;
-    this.#pool = new WorkerPool<SendJobs>(count, {
-      url: WORKER,
-      data: origin,
-      onTold: (told) => onEvent?.(eventOf(told)),
-    });
+    this.#count = count;
+    this.#origin = origin;
+    this.#onEvent = onEvent;
   }
 
-  /** A filler that begins with `local` and goes on with threads. */
-  filler(local: ChunkFiller, isIncrement: boolean): ChunkFiller {
-    const alone = isIncrement ? CHUNKS_OF_INCREMENT : CHUNKS_BEFORE_THREADS;
-    let count = 0;
+  /** @param local Fills chunks on this thread. */
+  filler(local: ChunkFiller): ChunkFiller {
+    const numbers = new Map<Chunk, number>();
     return {
-      width: this.#width,
-      fill: (chunk) => (count++ < alone ? local.fill(chunk) : this.#fill(chunk)),
+      width: WIDTH,
+      empty: () => (this.#offered - this.#released < SLOTS ? this.#slots.chunk(this.#offered) : undefined),
+      begin: (chunk) => {
+        if (chunk !== this.#slots.chunk(this.#offered)) return;
+        this.#start();
+        numbers.set(chunk, this.#offered);
+        this.#slots.offer(this.#offered++);
+      },
+      isFilled: (chunk) => {
+        const number = numbers.get(chunk);
+        return number !== undefined && this.#slots.isDone(number);
+      },
+      fill: (chunk) => {
+        const number = numbers.get(chunk);
+        if (number === undefined) return local.fill(chunk);
+        return this.#slots.isDone(number) ? undefined : this.#wait(number, local);
+      },
+      release: (chunk) => {
+        if (numbers.delete(chunk)) this.#released++;
+      },
     };
   }
 
-  async #fill(chunk: Chunk): Promise<void> {
-    const { used, firstCommand, pieces, inline } = chunk;
-    const bytes = chunk.bytes as Uint8Array<ArrayBuffer>;
-    const table = pieces.used();
-    const job = { bytes, used, firstCommand, table, inline };
-    const filled = await this.#pool.run("fill", job, [bytes.buffer, table.buffer]);
-    chunk.bytes = filled.bytes;
-    chunk.view = viewOf(filled.bytes);
+  /** Fills what nobody has claimed until the chunk of this number is done. */
+  async #wait(number: number, local: ChunkFiller): Promise<void> {
+    const slots = this.#slots;
+    while (!slots.isDone(number)) {
+      if (this.#broken !== undefined) throw this.#broken;
+      if (slots.hasFailed(number)) {
+        if (this.#failures.has(number)) throw this.#failures.get(number);
+        return local.fill(slots.takeOver(number));
+      }
+      const own = slots.claim();
+      if (own !== undefined) await this.#fillOwn(own, local);
+      else {
+        slots.waitFor(number, PATIENCE_MS);
+        if (!slots.isDone(number)) await turn();
+      }
+    }
+  }
+
+  /** A failure is told when it is the chunk's turn. */
+  async #fillOwn(number: number, local: ChunkFiller): Promise<void> {
+    let isGood = true;
+    try {
+      await local.fill(this.#slots.chunk(number));
+    } catch (error) {
+      isGood = false;
+      this.#failures.set(number, error);
+    }
+    this.#slots.finish(number, isGood);
+  }
+
+  /** With the first chunk: short sends end before a thread would have begun. */
+  #start(): void {
+    while (this.#workers.length < this.#count) {
+      const workerData: SendThreadData = { origin: this.#origin, slots: this.#shared };
+      const worker = new Worker(WORKER, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits: YOUNG });
+      this.#workers.push(worker);
+      worker.on("message", ({ event, error }: ToldBySender) => {
+        if (error !== undefined) this.#fail(fromPlainError(error));
+        else this.#onEvent?.(eventOf(event));
+      });
+      worker.on("error", (cause) => this.#fail(cause));
+      worker.on("exit", (code) => this.#fail(new Error(`exit code ${code}`)));
+    }
+  }
+
+  /** What the thread had claimed will not be done. */
+  #fail(cause: unknown): void {
+    const sentence = "Cannot go on: a worker thread ended before its work was done";
+    this.#broken ??= cause instanceof BtrfsError ? cause : new BtrfsError("io", sentence, { cause });
   }
 
   async close(): Promise<void> {
-    await this.#pool.close();
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 }
 
-function eventOf(told: unknown): VolumeEvent {
-  const event = told as VolumeEvent;
+function eventOf(event: VolumeEvent): VolumeEvent {
   return "error" in event ? { ...event, error: fromPlainError(event.error) as BtrfsError } : event;
 }

@@ -1,41 +1,48 @@
-import { workerData } from "node:worker_threads";
-import { Chunk, type ChunkFiller, Pieces } from "../send/chunk.ts";
-import { ImageSource } from "../send/image-source.ts";
+import { parentPort, workerData } from "node:worker_threads";
+import { BtrfsError } from "../errors.ts";
+import { DataFiller } from "../send/fill.ts";
+import { ImageData } from "../send/image-data.ts";
 import type { VolumeEvent } from "../volume/events.ts";
-import { type ImageOrigin, openSameImage } from "./same-image.ts";
-import { plainError, serveJobs, tellPool } from "./worker-jobs.ts";
+import { openSameImage } from "./same-image.ts";
+import { SendSlots } from "./send-slots.ts";
+import type { SendThreadData } from "./send-threads.ts";
+import { type PlainError, plainError } from "./worker-jobs.ts";
 
-/** A chunk, as far as another thread needs to know it. */
-export interface ChunkJob {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly used: number;
-  readonly firstCommand: number;
-  readonly table: Float64Array<ArrayBuffer>;
-  readonly inline: Map<number, Uint8Array>;
+/** What the thread tells: of a copy that it met, or why it ends. Errors are plain. */
+export interface ToldBySender {
+  readonly event: VolumeEvent;
+  readonly error?: PlainError | Error;
 }
 
-const JOBS = { fill };
-export type SendJobs = typeof JOBS;
+const { origin, slots: shared } = workerData as SendThreadData;
 
-let filler: Promise<ChunkFiller> | undefined;
-
-async function fill({ bytes, used, firstCommand, table, inline }: ChunkJob): Promise<Pick<ChunkJob, "bytes">> {
-  filler ??= openFiller();
-  const chunk = new Chunk(bytes, Pieces.from(table), inline);
-  chunk.used = used;
-  chunk.firstCommand = firstCommand;
-  await (await filler).fill(chunk);
-  return { bytes };
+async function fillChunks(): Promise<void> {
+  let events: VolumeEvent[] = [];
+  const volume = await openSameImage(origin, (event) => events.push(event));
+  const filler = new DataFiller(new ImageData(volume));
+  const slots = new SendSlots(shared);
+  for (;;) {
+    slots.waitForMore();
+    for (let number = slots.claim(); number !== undefined; number = slots.claim()) {
+      // Warnings are those that the main thread had when it opened the filesystem.
+      events = [];
+      let isGood = true;
+      try {
+        await filler.fill(slots.offered(number));
+      } catch {
+        // The main thread finds out, and tells.
+        isGood = false;
+      }
+      if (isGood) for (const event of events) parentPort!.postMessage({ event: plainEvent(event) });
+      slots.finish(number, isGood);
+    }
+  }
 }
 
-async function openFiller(): Promise<ChunkFiller> {
-  return new ImageSource(await openSameImage(workerData as ImageOrigin, tell)).filler();
+function plainEvent(event: VolumeEvent): unknown {
+  return "error" in event ? { ...event, error: plainError(event.error) } : event;
 }
 
-/** Warnings are those that the main thread had when it opened the filesystem. */
-function tell(event: VolumeEvent): void {
-  if (event.kind === "warning") return;
-  tellPool("error" in event ? { ...event, error: plainError(event.error) } : event);
-}
-
-serveJobs(JOBS, (result) => [(result as Pick<ChunkJob, "bytes">).bytes.buffer]);
+fillChunks().catch((error: unknown) => {
+  parentPort!.postMessage({ error: error instanceof BtrfsError ? plainError(error) : error });
+});

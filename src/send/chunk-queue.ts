@@ -4,18 +4,17 @@ import { Chunk, type ChunkFiller } from "./chunk.ts";
 /** A chunk is complete with the command that reaches this length, in bytes. */
 export const CHUNK_BYTES = 512 * 1024;
 /** As long as a command is at most, and room behind it. */
-const BUFFER_BYTES = CHUNK_BYTES + 256 * 1024;
+export const BUFFER_BYTES = CHUNK_BYTES + 256 * 1024;
 
 /** Chunks on their way: filled several at a time, given to the sink one after the other. */
 export class ChunkQueue {
   readonly #filler: ChunkFiller;
   readonly #sink: ByteSink;
   readonly #free: Chunk[] = [];
-  #underWay = 0;
-  #last: Promise<void> = Promise.resolve();
-  #error: unknown;
-  #hasFailed = false;
-  #wake: (() => void) | undefined;
+  /** Complete, in the order of the stream. */
+  readonly #waiting: Chunk[] = [];
+  /** The sink has the one before. */
+  #writing: Promise<void> | undefined;
 
   constructor(filler: ChunkFiller, sink: ByteSink) {
     this.#filler = filler;
@@ -23,63 +22,47 @@ export class ChunkQueue {
   }
 
   empty(): Chunk {
-    return this.#free.pop() ?? new Chunk(new Uint8Array(BUFFER_BYTES));
+    return this.#filler.empty?.() ?? this.#free.pop() ?? new Chunk(new Uint8Array(BUFFER_BYTES));
   }
 
-  /** Whether to wait with `drain` before more is pushed. */
+  /** Whether `drain` is due before more is pushed. */
   get isFull(): boolean {
-    return this.#underWay >= this.#filler.width || this.#hasFailed;
+    const first = this.#waiting[0];
+    if (first === undefined) return false;
+    return this.#waiting.length >= this.#filler.width || this.#filler.isFilled?.(first) === true;
   }
 
   push(chunk: Chunk): void {
-    this.#underWay++;
-    const before = this.#last;
-    let filling: void | Promise<void>;
-    try {
-      filling = this.#filler.fill(chunk);
-    } catch (error) {
-      filling = Promise.reject(error);
-    }
-    // Reported in its turn; until then it is no unhandled rejection.
-    filling?.catch(() => {});
-    this.#last = this.#pass(chunk, before, filling);
+    this.#waiting.push(chunk);
+    this.#filler.begin?.(chunk);
   }
 
-  /** Waits until there is room for one more. @throws what filling or the sink threw. */
+  /** Makes room, and gives what is ready to the sink. @throws what filling or the sink threw. */
   async drain(): Promise<void> {
-    while (this.#underWay >= this.#filler.width && !this.#hasFailed) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    this.#check();
+    while (this.isFull) await this.#passFirst();
   }
 
   async flush(): Promise<void> {
-    await this.#last;
-    this.#check();
+    while (this.#waiting.length > 0) await this.#passFirst();
+    await this.#writing;
   }
 
-  #check(): void {
-    if (this.#hasFailed) throw this.#error;
+  async #passFirst(): Promise<void> {
+    const chunk = this.#waiting[0]!;
+    const filling = this.#filler.fill(chunk);
+    if (filling !== undefined) await filling;
+    if (this.#writing !== undefined) await this.#writing;
+    this.#waiting.shift();
+    const writing = this.#sink.write(chunk.bytes.subarray(0, chunk.used));
+    this.#writing = writing?.then(() => this.#recycle(chunk));
+    if (writing === undefined) this.#recycle(chunk);
+    // Reported when the next one is passed; until then it is no unhandled rejection.
+    this.#writing?.catch(() => {});
   }
 
-  async #pass(chunk: Chunk, before: Promise<void>, filling: void | Promise<void>): Promise<void> {
-    try {
-      await before;
-      await filling;
-      if (!this.#hasFailed) await this.#sink.write(chunk.bytes.subarray(0, chunk.used));
-    } catch (error) {
-      if (!this.#hasFailed) this.#error = error;
-      this.#hasFailed = true;
-    }
-    this.#underWay--;
-    // A buffer that had grown for one command is not kept.
-    if (chunk.bytes.byteLength === BUFFER_BYTES && this.#free.length < this.#filler.width) {
-      chunk.clear();
-      this.#free.push(chunk);
-    }
-    this.#wake?.();
-    this.#wake = undefined;
+  #recycle(chunk: Chunk): void {
+    chunk.clear();
+    if (this.#filler.release !== undefined) this.#filler.release(chunk);
+    else this.#free.push(chunk);
   }
 }

@@ -36,35 +36,26 @@ export interface Piece {
 }
 
 const FIELDS = 12;
+/** A chunk is complete, too, when it has so many pieces. */
+const MAX_PIECES = 2048;
+export const TABLE_BYTES = MAX_PIECES * FIELDS * 8;
 
-/** Pieces as plain numbers, in the order of their places: they go to another thread as they are. */
+/** Pieces as plain numbers, in the order of their places: another thread can read them. */
 export class Pieces {
-  table: Float64Array<ArrayBuffer>;
-  count: number;
+  readonly #table: Float64Array;
+  count = 0;
 
-  constructor(table: Float64Array<ArrayBuffer> = new Float64Array(64 * FIELDS), count = 0) {
-    this.table = table;
-    this.count = count;
+  constructor(table: Float64Array = new Float64Array(MAX_PIECES * FIELDS)) {
+    this.#table = table;
   }
 
-  /** @param table What `used` gave. */
-  static from(table: Float64Array<ArrayBuffer>): Pieces {
-    return new Pieces(table, table.length / FIELDS);
-  }
-
-  /** The part of the table that is in use, as a copy. */
-  used(): Float64Array<ArrayBuffer> {
-    return this.table.slice(0, this.count * FIELDS);
+  get isFull(): boolean {
+    return this.count >= MAX_PIECES;
   }
 
   add(piece: Piece): void {
     const start = this.count++ * FIELDS;
-    if (start + FIELDS > this.table.length) {
-      const larger = new Float64Array(2 * this.table.length);
-      larger.set(this.table);
-      this.table = larger;
-    }
-    const { table } = this;
+    const table = this.#table;
     table[start] = piece.kind;
     table[start + 1] = piece.at;
     table[start + 2] = piece.length;
@@ -79,12 +70,34 @@ export class Pieces {
     table[start + 11] = piece.hasChecksums;
   }
 
+  kind(index: number): number {
+    return this.#table[index * FIELDS]!;
+  }
+
   at(index: number): number {
-    return this.table[index * FIELDS + 1]!;
+    return this.#table[index * FIELDS + 1]!;
+  }
+
+  hasChecksums(index: number): boolean {
+    return this.#table[index * FIELDS + 11] === 1;
+  }
+
+  /** Logical address of the first byte that has to be read for it. */
+  diskStart(index: number): number {
+    const start = index * FIELDS;
+    const table = this.#table;
+    const skipped = table[start] === PLAIN ? table[start + 9]! + table[start + 4]! - table[start + 5]! : 0;
+    return table[start + 6]! + skipped;
+  }
+
+  /** Bytes from there on. */
+  diskLength(index: number): number {
+    const start = index * FIELDS;
+    return this.#table[start + (this.#table[start] === PLAIN ? 2 : 7)]!;
   }
 
   read(index: number): Piece {
-    const { table } = this;
+    const table = this.#table;
     const start = index * FIELDS;
     return {
       kind: table[start]!,
@@ -108,17 +121,28 @@ export class Chunk {
   bytes: Uint8Array;
   view: DataView;
   used = 0;
-  /** Where the commands begin: behind the stream header, in the first chunk. */
-  firstCommand = 0;
+  /** The first command that lacks its data or its checksum. The stream header comes before the first one. */
+  next = 0;
+  /** The first piece that is not put in. */
+  nextPiece = 0;
   readonly pieces: Pieces;
   /** Stored bytes of inline extents that their room is too short for, by where that begins. */
-  readonly inline: Map<number, Uint8Array>;
+  readonly inline = new Map<number, Uint8Array>();
+  /** What `bytes` are as long as no command needs more. */
+  readonly #own: Uint8Array;
+  readonly #ownView: DataView;
 
-  constructor(bytes: Uint8Array, pieces = new Pieces(), inline = new Map<number, Uint8Array>()) {
+  constructor(bytes: Uint8Array, pieces = new Pieces()) {
     this.bytes = bytes;
     this.view = viewOf(bytes);
+    this.#own = bytes;
+    this.#ownView = this.view;
     this.pieces = pieces;
-    this.inline = inline;
+  }
+
+  /** Whether all that it consists of is in the bytes and pieces that it was made with. */
+  get isPlain(): boolean {
+    return this.bytes === this.#own && this.inline.size === 0;
   }
 
   /** Makes room for `length` bytes behind `used`. `bytes` and `view` may become others. */
@@ -131,16 +155,29 @@ export class Chunk {
   }
 
   clear(): void {
+    // One that had grown for one command is not kept.
+    this.bytes = this.#own;
+    this.view = this.#ownView;
     this.used = 0;
-    this.firstCommand = 0;
+    this.next = 0;
+    this.nextPiece = 0;
     this.pieces.count = 0;
     this.inline.clear();
   }
 }
 
-/** Puts data and checksums into a chunk. */
+/** Puts data and checksums into chunks, which are given to it in the order of the stream. */
 export interface ChunkFiller {
-  /** Chunks that may be given to it at once. */
+  /** Chunks that are best given to it before the first one is asked for. */
   readonly width: number;
+  /** For a chunk to be made; `undefined` where any will do. */
+  empty?(): Chunk | undefined;
+  /** A chunk is complete, and may be filled from now on. */
+  begin?(chunk: Chunk): void;
+  /** Whether a chunk has been filled in the meantime. */
+  isFilled?(chunk: Chunk): boolean;
+  /** Fills a chunk, the first of those that were not asked for so far, or waits until that is done. */
   fill(chunk: Chunk): void | Promise<void>;
+  /** A chunk that `empty` gave is not in use any more. */
+  release?(chunk: Chunk): void;
 }

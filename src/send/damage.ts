@@ -2,6 +2,7 @@ import { BtrfsError } from "../errors.ts";
 import { FILE_EXTENT_REG } from "../format/file-extent.ts";
 import { itemsOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
+import type { ChunkFiller } from "./chunk.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { FileData } from "./file-data.ts";
 import { readFileItem } from "./file-item.ts";
@@ -26,20 +27,19 @@ const STEP_BYTES = 131_072;
 export class DamageCheck {
   readonly #source: SendSource;
   readonly #snapshot: Snapshot;
+  readonly #filler: ChunkFiller;
   readonly leftOut = new Map<number, LeftOut>();
 
   constructor(source: SendSource, snapshot: Snapshot) {
     this.#source = source;
     this.#snapshot = snapshot;
+    this.#filler = source.filler(snapshot, true);
   }
 
   /** Whether all of it can be read; if not, it is remembered. Damage of the tree itself is thrown. */
   async isGood(inode: number, facts: InodeFacts): Promise<boolean> {
     const { sectorSize } = this.#source;
-    const out = new CommandOutput(
-      new ChunkQueue(this.#source.filler(this.#snapshot, false), { write: () => {} }),
-      PROTOCOL,
-    );
+    const out = new CommandOutput(new ChunkQueue(this.#filler, { write: () => {} }), PROTOCOL);
     const data = new FileData(this.#source, out);
     for await (const { leaf, first, last } of this.#snapshot.tree.leaves(itemsOf(BigInt(inode), EXTENT_DATA))) {
       for (let slot = first; slot < last; slot++) {

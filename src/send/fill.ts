@@ -1,50 +1,81 @@
+import { crc32cRawRange, foldableBytes } from "#checksum";
 import { type Algorithm, type Codecs, MAX_EXTENT_BYTES } from "#codec";
 import { CorruptError } from "../errors.ts";
 import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD } from "../format/file-extent.ts";
 import { commandCrc } from "../stream/crc.ts";
 import { COMMAND_HEADER_BYTES } from "../stream/wire.ts";
-import { type Chunk, type ChunkFiller, DECODED, type Piece, PLAIN, STORED } from "./chunk.ts";
+import { type Chunk, type ChunkFiller, DECODED, INLINE, type Piece, type Pieces, PLAIN, STORED } from "./chunk.ts";
 import type { DataSource } from "./source.ts";
 
-/** One chunk is filled while the one before it is written. */
-const WIDTH = 2;
+/** While the sink has a chunk, the next one is made. */
+const WIDTH = 1;
 
 /** Fills chunks on this thread: at once where the source can be read so. */
 export class DataFiller implements ChunkFiller {
   readonly width = WIDTH;
   readonly #source: DataSource;
   readonly #stored = new Uint8Array(MAX_EXTENT_BYTES);
-  readonly #decoded = new Uint8Array(MAX_EXTENT_BYTES);
+  readonly #decoded = foldableBytes(MAX_EXTENT_BYTES);
   /** What `#decoded` holds: pieces of an extent mostly come one after the other. */
   #last: Piece | undefined;
   #codecs: Codecs | undefined;
-  #before: Promise<void> = Promise.resolve();
 
   constructor(source: DataSource) {
     this.#source = source;
   }
 
-  /** One after the other: buffers are shared. */
-  fill(chunk: Chunk): Promise<void> {
-    const filled = this.#before.then(() => this.#fill(chunk));
-    this.#before = filled.catch(() => {});
-    return filled;
-  }
-
-  async #fill(chunk: Chunk): Promise<void> {
+  /** Goes on where it was left, if it was. One chunk at a time: buffers are shared. */
+  async fill(chunk: Chunk): Promise<void> {
     const { bytes, view, pieces, used } = chunk;
-    let next = 0;
-    for (let at = chunk.firstCommand; at < used; ) {
+    while (chunk.next < used) {
+      const at = chunk.next;
       const length = view.getUint32(at, true);
       const end = at + COMMAND_HEADER_BYTES + length;
-      if (next < pieces.count && pieces.at(next) < end) {
-        const piece = pieces.read(next++);
-        const waiting = this.#fillPiece(chunk, piece);
+      let crc: number | undefined;
+      if (chunk.nextPiece < pieces.count && pieces.at(chunk.nextPiece) < end) {
+        const piece = pieces.read(chunk.nextPiece);
+        crc = this.#fillAtHand(chunk, at, length, piece);
+        const waiting = crc === undefined ? this.#fillPiece(chunk, piece) : undefined;
         if (waiting !== undefined) await waiting;
+        chunk.nextPiece++;
       }
-      view.setUint32(at + 6, commandCrc(bytes, at, length), true);
-      at = end;
+      view.setUint32(at + 6, crc ?? commandCrc(bytes, at, length), true);
+      chunk.next = end;
     }
+  }
+
+  /**
+   * Puts in data that can be read without waiting, and is good.
+   *
+   * @param at Where the command begins. @param payloadLength Of it, in bytes.
+   * @returns The checksum of the command, for which the chunk need not be read again.
+   */
+  #fillAtHand(chunk: Chunk, at: number, payloadLength: number, piece: Piece): number | undefined {
+    const { kind, hasChecksums, length } = piece;
+    const source = this.#source;
+    if (hasChecksums === 0 || kind === INLINE || source.verifiedAt === undefined) return undefined;
+    const { bytes, pieces, nextPiece } = chunk;
+    const target = bytes.subarray(piece.at, piece.at + length);
+    if (kind === DECODED) {
+      if (!this.#decodeAtHand(piece, pieces, nextPiece)) return undefined;
+      const from = this.#take(target, piece);
+      if (from + length > piece.ramBytes) return undefined;
+      return crc32cRawRange(commandCrc(bytes, at, payloadLength, piece.at), this.#decoded, from, from + length);
+    }
+    const logical = pieces.diskStart(nextPiece);
+    const stored = source.verifiedAt(logical, length, pieces, nextPiece);
+    if (stored === undefined) return undefined;
+    target.set(stored);
+    return source.crcOf!(logical, length, commandCrc(bytes, at, payloadLength, piece.at));
+  }
+
+  /** @returns Whether `#decoded` has what the piece is a part of. */
+  #decodeAtHand(piece: Piece, pieces: Pieces, index: number): boolean {
+    if (this.#last !== undefined && isSameExtent(this.#last, piece)) return true;
+    if (this.#codecs === undefined) return false;
+    const stored = this.#source.verifiedAt!(piece.diskBytenr, piece.diskNumBytes, pieces, index);
+    if (stored !== undefined) this.#decode(piece, stored, this.#codecs);
+    return stored !== undefined;
   }
 
   #fillPiece(chunk: Chunk, piece: Piece): void | Promise<void> {
@@ -84,13 +115,13 @@ export class DataFiller implements ChunkFiller {
   }
 
   #fillDecoded(target: Uint8Array, piece: Piece): void | Promise<void> {
-    if (this.#last !== undefined && isSameExtent(this.#last, piece)) return this.#take(target, piece);
+    if (this.#last !== undefined && isSameExtent(this.#last, piece)) return void this.#take(target, piece);
     this.#last = undefined;
     const stored = this.#stored.subarray(0, piece.diskNumBytes);
     const waiting = this.#source.readStored(piece, 0, stored);
     if (waiting === undefined && this.#codecs !== undefined) {
       this.#decode(piece, stored, this.#codecs);
-      return this.#take(target, piece);
+      return void this.#take(target, piece);
     }
     return this.#fillWaiting(target, piece, stored, waiting);
   }
@@ -108,6 +139,7 @@ export class DataFiller implements ChunkFiller {
   }
 
   #decode(piece: Piece, stored: Uint8Array, codecs: Codecs): void {
+    this.#last = undefined;
     const { compression, diskBytenr, ramBytes, inode, fileOffset } = piece;
     const whole = this.#decoded.subarray(0, ramBytes);
     const { sectorSize } = this.#source;
@@ -120,11 +152,13 @@ export class DataFiller implements ChunkFiller {
     this.#last = piece;
   }
 
-  #take(target: Uint8Array, { fileOffset, itemStart, extentOffset, ramBytes }: Piece): void {
+  /** @returns Where in `#decoded` it was. */
+  #take(target: Uint8Array, { fileOffset, itemStart, extentOffset, ramBytes }: Piece): number {
     const from = fileOffset - itemStart + extentOffset;
     const part = this.#decoded.subarray(from, Math.min(from + target.byteLength, ramBytes));
     target.set(part);
     target.fill(0, part.byteLength);
+    return from;
   }
 
   #fillInline(target: Uint8Array, piece: Piece, inline: Uint8Array): void | Promise<void> {

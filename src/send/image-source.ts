@@ -1,5 +1,3 @@
-import { foldableBytes } from "#checksum";
-import { type Codecs, loadCodecs } from "#codec";
 import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
 import { keyOf, MAX_U64 } from "../format/key.ts";
@@ -8,32 +6,28 @@ import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts
 import { EXTENT_TREE_OBJECTID, FS_TREE_OBJECTID, isSubvolumeId } from "../format/objectid.ts";
 import { decodeRootItem, decodeRootRef, ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
-import type { SectorChecksums } from "../volume/checksum-tree.ts";
 import type { Volume } from "../volume/volume.ts";
-import type { ChunkFiller, Piece } from "./chunk.ts";
+import type { ChunkFiller } from "./chunk.ts";
 import { DataFiller } from "./fill.ts";
+import { ImageData } from "./image-data.ts";
 import { Snapshot } from "./snapshot.ts";
-import type { BlockSource, DataSource, SendSource } from "./source.ts";
+import type { BlockSource, SendSource } from "./source.ts";
 
 /** Trees of other subvolumes that back references led to. */
 const MAX_TREES = 64;
-/** More than a piece of data has, with the rest of its last sector. */
-const SCRATCH_BYTES = 192 * 1024;
 
 interface FillerThreads {
-  filler(local: ChunkFiller, isIncrement: boolean): ChunkFiller;
+  filler(local: ChunkFiller): ChunkFiller;
 }
 
 /** Snapshots of an image, to send. */
-export class ImageSource implements SendSource, DataSource {
+export class ImageSource implements SendSource {
   readonly #volume: Volume;
   readonly blocks: BlockSource;
   readonly #threads: FillerThreads | undefined;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
   /** Those of snapshots: what they lent is found by all who look there. */
   readonly #snapshotTrees = new Map<bigint, BlockTree>();
-  #codecs: Promise<Codecs> | undefined;
-  #scratch: Uint8Array | undefined;
   #extentTree: Promise<Tree> | undefined;
 
   /** @param threads Fill chunks in place of this thread. */
@@ -104,53 +98,9 @@ export class ImageSource implements SendSource, DataSource {
     return decodeRootItem(itemBytes(span.leaf, span.first), itemWhere(span.leaf, span.first));
   }
 
-  codecs(): Promise<Codecs> {
-    this.#codecs ??= loadCodecs();
-    return this.#codecs;
-  }
-
-  filler(_snapshot?: Snapshot, isIncrement = false): ChunkFiller {
-    const local = new DataFiller(this);
-    return this.#threads?.filler(local, isIncrement) ?? local;
-  }
-
-  readStored({ diskBytenr, hasChecksums }: Piece, from: number, target: Uint8Array): void | Promise<void> {
-    const logical = diskBytenr + from;
-    if (hasChecksums === 0) return this.#volume.readData(logical, target);
-    const checksums = this.#volume.readChecksums(logical, target.byteLength);
-    if (checksums instanceof Promise) return this.#readWaiting(checksums, logical, target);
-    if (this.#readGood(checksums, logical, target)) return;
-    return this.#volume.readData(logical, target, { checksums });
-  }
-
-  async #readWaiting(reading: Promise<SectorChecksums>, logical: number, target: Uint8Array): Promise<void> {
-    const checksums = await reading;
-    if (!this.#readGood(checksums, logical, target)) await this.#volume.readData(logical, target, { checksums });
-  }
-
-  /** Reads the first copy, without waiting. False when it is not good, or that can't be told. */
-  #readGood({ values, present }: SectorChecksums, logical: number, target: Uint8Array): boolean {
-    if (present !== undefined || target.byteLength > SCRATCH_BYTES) return false;
-    const { devices, checksum, sectorSize } = this.#volume;
-    // A copy from where the kernel likes to write, a whole page, costs less than reading to where it does not.
-    this.#scratch ??= foldableBytes(SCRATCH_BYTES);
-    const data = this.#scratch.subarray(0, target.byteLength);
-    try {
-      for (let at = 0; at < data.byteLength; ) {
-        const length = Math.min(this.#volume.contiguousAt(logical + at), data.byteLength - at);
-        const copy = this.#volume.copiesOf(logical + at, length)[0];
-        const source = copy?.kind === "stored" ? devices.get(copy.devid)?.source : undefined;
-        if (source?.readSync === undefined) return false;
-        source.readSync(copy!.physical, at === 0 && length === data.byteLength ? data : data.subarray(at, at + length));
-        at += length;
-      }
-    } catch (error) {
-      if (error instanceof BtrfsError) return false;
-      throw error;
-    }
-    if (checksum.findBadSector(data, sectorSize, values) !== -1) return false;
-    target.set(data);
-    return true;
+  filler(_snapshot?: Snapshot, alone = false): ChunkFiller {
+    const local = new DataFiller(new ImageData(this.#volume));
+    return (alone ? undefined : this.#threads?.filler(local)) ?? local;
   }
 
   isData(logical: number, length: number): boolean {

@@ -4,7 +4,7 @@ import { ATTRIBUTES, type AttributeField } from "../stream/attributes.ts";
 import { COMMANDS, type CommandName } from "../stream/commands.ts";
 import { MAX_PATH_BYTES } from "../stream/encode.ts";
 import { BARE_DATA_VERSION, COMMAND_HEADER_BYTES, STREAM_HEADER_BYTES, STREAM_MAGIC } from "../stream/wire.ts";
-import { Chunk, type Piece } from "./chunk.ts";
+import { Chunk, type Piece, Pieces } from "./chunk.ts";
 import { CHUNK_BYTES, type ChunkQueue } from "./chunk-queue.ts";
 
 /** Commands and bytes of one kind. */
@@ -48,7 +48,7 @@ export class CommandOutput {
     this.version = version;
     this.countsOnly = queue === undefined;
     this.#queue = queue;
-    this.#out = queue?.empty() ?? new Chunk(new Uint8Array(0));
+    this.#out = queue?.empty() ?? new Chunk(new Uint8Array(0), new Pieces(new Float64Array(0)));
   }
 
   streamHeader(): void {
@@ -58,7 +58,7 @@ export class CommandOutput {
     out.view.setUint32(out.used + STREAM_MAGIC.byteLength, this.version, true);
     if (!this.countsOnly) {
       out.used += STREAM_HEADER_BYTES;
-      out.firstCommand = out.used;
+      out.next = out.used;
     }
     this.position += STREAM_HEADER_BYTES;
   }
@@ -182,7 +182,7 @@ export class CommandOutput {
     out.view.setUint32(start, length, true);
     out.view.setUint16(start + 4, COMMANDS[this.#command].number, true);
     out.view.setUint32(start + 6, 0, true);
-    if (out.used < CHUNK_BYTES) return;
+    if (out.used < CHUNK_BYTES && !out.pieces.isFull) return;
     this.#queue.push(out);
     this.#out = this.#queue.empty();
   }

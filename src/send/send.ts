@@ -92,7 +92,7 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
   const roots = new Map([[left.id, left]]);
   if (right !== undefined) roots.set(right.id, right);
   for (const id of options.cloneSources ?? []) if (!roots.has(id)) roots.set(id, await open(id));
-  const out = new CommandOutput(sink && new ChunkQueue(source.filler(left, right !== undefined), sink), protocol);
+  const out = new CommandOutput(sink && new ChunkQueue(source.filler(left), sink), protocol);
   if (!options.omitHeader) out.streamHeader();
   begin(out, left, right);
   const onInode = onProgress && ((inode: number) => onProgress({ bytes: out.position, inode }));

@@ -2,7 +2,7 @@ import type { Codecs } from "#codec";
 import type { NodeBlock } from "../format/node.ts";
 import type { BlockTree, Tree } from "../tree/source.ts";
 import type { ExtentRefs } from "./back-refs.ts";
-import type { ChunkFiller, Piece } from "./chunk.ts";
+import type { ChunkFiller, Piece, Pieces } from "./chunk.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** Stored bytes of extents. */
@@ -16,6 +16,15 @@ export interface DataSource {
    * @param from Byte of the extent to begin at. In whole sectors, as the length of `target`.
    */
   readStored(piece: Piece, from: number, target: Uint8Array): void | Promise<void>;
+  /**
+   * `length` stored bytes at `logical`, verified: without waiting, `undefined` where that can't be, or they are not good.
+   * They are there until the next call. Of data that has checksums.
+   *
+   * @param pieces What is wanted afterwards: those behind `index`.
+   */
+  verifiedAt?(logical: number, length: number, pieces: Pieces, index: number): Uint8Array | undefined;
+  /** The raw CRC-32C, from `seed` on, of what `verifiedAt` gave, or its first `length` bytes. */
+  crcOf?(logical: number, length: number, seed: number): number;
   /** Fills `target` with what the file has, where the host decodes; absent where that is done here. */
   readPlain?(piece: Piece, target: Uint8Array): void | Promise<void>;
 }
@@ -27,8 +36,8 @@ export interface SendSource {
   readonly nodeSize: number;
   /** The read-only snapshot with this id. @param mayBeWritable Where nobody can write to it, any subvolume will do. */
   openSnapshot(id: bigint, mayBeWritable?: boolean): Promise<Snapshot>;
-  /** Fills chunks with data, for one stream of a snapshot. @param isIncrement Mostly, that is a short one. */
-  filler(snapshot: Snapshot, isIncrement: boolean): ChunkFiller;
+  /** Fills chunks with data, for one stream of a snapshot. @param alone Without the help of other threads. */
+  filler(snapshot: Snapshot, alone?: boolean): ChunkFiller;
   /** Whether all of these bytes are data of one chunk. */
   isData(logical: number, length: number): boolean;
   /** What back references need; absent where block addresses can't be seen. */
