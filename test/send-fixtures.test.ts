@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { estimateSend, ImageSource, type SendOptions, send } from "../src/send/index.ts";
 import { openVolume } from "../src/volume/open.ts";
 import type { Volume } from "../src/volume/volume.ts";
-import { packedVolume } from "./support/packed-volume.ts";
+import { packedVolume, promptVolume } from "./support/packed-volume.ts";
 import { subvolumeIds } from "./support/subvolume-ids.ts";
 
 // Images of random histories, and what the kernel's streams of their snapshots are: fixtures/make-sends.maker.ts.
@@ -43,23 +43,29 @@ async function digest(volume: Volume, options: SendOptions): Promise<{ bytes: nu
 }
 
 describe.each(index)("image $name", ({ name, streams }) => {
-  test("each of the kernel's streams is made again, byte for byte, and its size told before", async () => {
-    await using volume = await openVolume(packedVolume(name, "send"));
-    const ids = await subvolumeIds(volume);
-    expect(streams.length).toBeGreaterThan(20);
-    for (const stream of streams) {
-      const { bytes, sha256 } = stream;
-      const options = optionsOf(stream, ids);
-      const { snapshot, parent, clones, protocol, compressed, noData } = stream;
-      const about = JSON.stringify({ snapshot, parent, clones, protocol, compressed, noData });
-      expect({ about, ...(await digest(volume, options)) }).toEqual({ about, bytes, sha256 });
-      if (!compressed) continue;
-      const estimate = await estimateSend(new ImageSource(volume), options);
-      expect(estimate.bytes).toBe(bytes);
-      const counted = [...estimate.counts.values()].reduce((sum, count) => sum + count.bytes, 0);
-      expect(counted + 17).toBe(bytes);
-    }
-  });
+  test.each([
+    ["what is waited for", packedVolume],
+    ["what is read at once", promptVolume],
+  ])(
+    "each of the kernel's streams is made again of %s, byte for byte, and its size told before",
+    async (_, devices) => {
+      await using volume = await openVolume(devices(name, "send"));
+      const ids = await subvolumeIds(volume);
+      expect(streams.length).toBeGreaterThan(20);
+      for (const stream of streams) {
+        const { bytes, sha256 } = stream;
+        const options = optionsOf(stream, ids);
+        const { snapshot, parent, clones, protocol, compressed, noData } = stream;
+        const about = JSON.stringify({ snapshot, parent, clones, protocol, compressed, noData });
+        expect({ about, ...(await digest(volume, options)) }).toEqual({ about, bytes, sha256 });
+        if (!compressed) continue;
+        const estimate = await estimateSend(new ImageSource(volume), options);
+        expect(estimate.bytes).toBe(bytes);
+        const counted = [...estimate.counts.values()].reduce((sum, count) => sum + count.bytes, 0);
+        expect(counted + 17).toBe(bytes);
+      }
+    },
+  );
 });
 
 describe("what can't be sent", () => {

@@ -44,7 +44,7 @@ export function imageSender(context: Context, options: ImageOptions, threadCount
       const { volume } = filesystem!;
       if (threadCount > 1) {
         const origin = originOf(image, options, volume.generation);
-        threads = new SendThreads(threadCount - 1, origin, (event) => teller.tell(event));
+        threads = new SendThreads(threadCount - 1, origin, volume.nodeSize, (event) => teller.tell(event));
       }
       return new ImageSource(volume, threads);
     },

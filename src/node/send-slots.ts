@@ -9,7 +9,11 @@ export const SLOTS = 20;
 const COUNT = 0;
 /** The first one that nobody has claimed. */
 const NEXT = 1;
-const COMMON_WORDS = 2;
+/** Grows with each thing that there is to do. */
+const CALLS = 2;
+/** Threads that wait for that. */
+const WAITING = 3;
+const COMMON_WORDS = 4;
 
 // Of each slot, from there on.
 /** The number of its chunk plus one, once it is filled; its negative when that did not go well, or is not for every thread. */
@@ -69,7 +73,17 @@ export class SendSlots {
     words[row + AT_PIECE] = chunk.nextPiece;
     if (!chunk.isPlain) Atomics.store(words, row + DONE, -(number + 1));
     Atomics.store(words, COUNT, number + 1);
-    Atomics.notify(words, COUNT, 1);
+    this.call();
+  }
+
+  /** Wakes one that waits for something to do. */
+  call(): void {
+    Atomics.add(this.#words, CALLS, 1);
+    if (Atomics.load(this.#words, WAITING) > 0) Atomics.notify(this.#words, CALLS, 1);
+  }
+
+  get calls(): number {
+    return Atomics.load(this.#words, CALLS);
   }
 
   /** The next chunk becomes the caller's to fill: `undefined` when there is none for now. */
@@ -131,10 +145,10 @@ export class SendSlots {
     if (Math.abs(seen) !== number + 1) Atomics.wait(this.#words, at, seen, ms);
   }
 
-  /** Waits until there is a chunk to claim, which another thread may claim first. */
-  waitForMore(): void {
-    const words = this.#words;
-    const count = Atomics.load(words, COUNT);
-    if (Atomics.load(words, NEXT) >= count) Atomics.wait(words, COUNT, count);
+  /** Waits for a call after the first `calls` ones. */
+  waitForCall(calls: number): void {
+    Atomics.add(this.#words, WAITING, 1);
+    Atomics.wait(this.#words, CALLS, calls);
+    Atomics.sub(this.#words, WAITING, 1);
   }
 }

@@ -2,7 +2,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import { BtrfsError } from "../errors.ts";
 import type { Chunk, ChunkFiller } from "../send/chunk.ts";
+import type { LeavesAhead } from "../tree/source.ts";
 import type { OnEvent, VolumeEvent } from "../volume/events.ts";
+import { type SharedLeaves, sharedLeaves, WantedLeaves } from "./leaf-ring.ts";
 import type { ImageOrigin } from "./same-image.ts";
 import { SendSlots, type SharedSlots, SLOTS, sharedSlots } from "./send-slots.ts";
 import type { ToldBySender } from "./send-worker.ts";
@@ -13,6 +15,8 @@ const WORKER = new URL("../../dist/cli/send-worker.js", import.meta.url);
 
 /** One item may make a few chunks more before there is a wait. */
 const WIDTH = SLOTS - 8;
+/** Before so many have been read, no thread has begun. */
+const LEAVES_FOR_THREAD = 32;
 /** After that, this thread hears of others that have ended. */
 const PATIENCE_MS = 5;
 
@@ -23,16 +27,23 @@ const YOUNG = { maxYoungGenerationSizeMb: 12 };
 export interface SendThreadData {
   readonly origin: ImageOrigin;
   readonly slots: SharedSlots;
+  /** For one of the threads. */
+  readonly leaves: SharedLeaves | undefined;
 }
 
-/** Fills chunks of streams on threads, which read, verify and decode; this one does too, while it would wait. Close it after use. */
+/**
+ * Fills chunks of streams on threads, which read, verify and decode; this one does too, while it would wait. The first thread
+ * also reads leaves that will be wanted. Close it after use.
+ */
 export class SendThreads {
   readonly #count: number;
   readonly #origin: ImageOrigin;
   readonly #onEvent: OnEvent | undefined;
   readonly #shared = sharedSlots();
   readonly #slots = new SendSlots(this.#shared);
+  readonly #leaves: SharedLeaves;
   readonly #workers: Worker[] = [];
+  readonly ahead: LeavesAhead;
   /** Chunks that were offered to the threads, and those of them that are not in use any more. */
   #offered = 0;
   #released = 0;
@@ -40,11 +51,24 @@ export class SendThreads {
   readonly #failures = new Map<number, unknown>();
   #broken: BtrfsError | undefined;
 
-  /** @param count Beside the calling one. @param onEvent Hears of bad copies that threads meet. */
-  constructor(count: number, origin: ImageOrigin, onEvent?: OnEvent) {
+  /**
+   * @param count Beside the calling one.
+   * @param nodeSize Bytes of a tree block.
+   * @param onEvent Hears of bad copies that threads meet.
+   */
+  constructor(count: number, origin: ImageOrigin, nodeSize: number, onEvent?: OnEvent) {
     this.#count = count;
     this.#origin = origin;
     this.#onEvent = onEvent;
+    this.#leaves = sharedLeaves(nodeSize);
+    const wanted = new WantedLeaves(this.#leaves, () => this.#slots.call());
+    this.ahead = {
+      announce: (leaves) => {
+        if (leaves.length >= LEAVES_FOR_THREAD) this.#start();
+        if (this.#workers.length > 0) wanted.announce(leaves);
+      },
+      take: (logical, generation, bytes) => wanted.take(logical, generation, bytes),
+    };
   }
 
   /** @param local Fills chunks on this thread. */
@@ -104,10 +128,11 @@ export class SendThreads {
     this.#slots.finish(number, isGood);
   }
 
-  /** With the first chunk: short sends end before a thread would have begun. */
+  /** With the first chunk, or many leaves: short sends end before a thread would have begun. */
   #start(): void {
     while (this.#workers.length < this.#count) {
-      const workerData: SendThreadData = { origin: this.#origin, slots: this.#shared };
+      const leaves = this.#workers.length === 0 ? this.#leaves : undefined;
+      const workerData: SendThreadData = { origin: this.#origin, slots: this.#shared, leaves };
       const worker = new Worker(WORKER, { workerData, env: SHARE_ENV, execArgv: [], resourceLimits: YOUNG });
       this.#workers.push(worker);
       worker.on("message", ({ event, error }: ToldBySender) => {

@@ -3,6 +3,7 @@ import { BtrfsError } from "../errors.ts";
 import { DataFiller } from "../send/fill.ts";
 import { ImageData } from "../send/image-data.ts";
 import type { VolumeEvent } from "../volume/events.ts";
+import { LeafReading } from "./leaf-ring.ts";
 import { openSameImage } from "./same-image.ts";
 import { SendSlots } from "./send-slots.ts";
 import type { SendThreadData } from "./send-threads.ts";
@@ -14,28 +15,33 @@ export interface ToldBySender {
   readonly error?: PlainError | Error;
 }
 
-const { origin, slots: shared } = workerData as SendThreadData;
+const { origin, slots: shared, leaves } = workerData as SendThreadData;
 
 async function fillChunks(): Promise<void> {
   let events: VolumeEvent[] = [];
   const volume = await openSameImage(origin, (event) => events.push(event));
   const filler = new DataFiller(new ImageData(volume));
   const slots = new SendSlots(shared);
+  const reading = leaves === undefined ? undefined : new LeafReading(leaves, volume);
   for (;;) {
-    slots.waitForMore();
-    for (let number = slots.claim(); number !== undefined; number = slots.claim()) {
-      // Warnings are those that the main thread had when it opened the filesystem.
-      events = [];
-      let isGood = true;
-      try {
-        await filler.fill(slots.offered(number));
-      } catch {
-        // The main thread finds out, and tells.
-        isGood = false;
-      }
-      if (isGood) for (const event of events) parentPort!.postMessage({ event: plainEvent(event) });
-      slots.finish(number, isGood);
+    const { calls } = slots;
+    reading?.read();
+    const number = slots.claim();
+    if (number === undefined) {
+      slots.waitForCall(calls);
+      continue;
     }
+    // Warnings are those that the main thread had when it opened the filesystem.
+    events = [];
+    let isGood = true;
+    try {
+      await filler.fill(slots.offered(number));
+    } catch {
+      // The main thread finds out, and tells.
+      isGood = false;
+    }
+    if (isGood) for (const event of events) parentPort!.postMessage({ event: plainEvent(event) });
+    slots.finish(number, isGood);
   }
 }
 

@@ -50,6 +50,7 @@ interface Wanted {
 
 /** Leaves, and trees, that are kept. */
 const MAX_LEAVES = 64;
+const MAX_GENERATIONS = 1024;
 
 /** Walks the back references of data extents in the kernel's order, which decides among places that are equally good. */
 export class BackRefs implements ExtentRefs {
@@ -61,6 +62,7 @@ export class BackRefs implements ExtentRefs {
   readonly #trees = new Map<bigint, BlockTree | undefined>();
   /** By address. */
   readonly #leaves = new Map<number, NodeBlock>();
+  readonly #generations = new Map<number, number>();
   readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
 
   /** @param cloneRoots The snapshots that may be cloned from. */
@@ -154,13 +156,27 @@ export class BackRefs implements ExtentRefs {
     return true;
   }
 
-  /** A leaf that references named before. */
+  /** A leaf that references name, to be looked at now. */
   #leafNow(logical: number): NodeBlock | undefined {
     const kept = this.#leaves.get(logical);
     if (kept !== undefined || this.#extentTree === undefined) return kept;
-    const extent = readExtentNow(this.#extentTree, logical, METADATA_ITEM);
-    const leaf = extent && this.#blocks.blockNow(logical, 0, extent.generation);
-    return leaf ? this.#keepLeaf(logical, leaf) : undefined;
+    const generation = this.#generationOf(this.#extentTree, logical);
+    if (generation === undefined) return undefined;
+    const lent = this.#blocks.lentNow(logical, generation);
+    if (lent !== undefined) return lent;
+    const leaf = this.#blocks.blockNow(logical, 0, generation);
+    return leaf && this.#keepLeaf(logical, leaf);
+  }
+
+  /** What the extent tree says of a leaf. */
+  #generationOf(extentTree: Tree, logical: number): number | undefined {
+    const known = this.#generations.get(logical);
+    if (known !== undefined) return known;
+    const generation = readExtentNow(extentTree, logical, METADATA_ITEM)?.generation;
+    if (generation === undefined) return undefined;
+    if (this.#generations.size >= MAX_GENERATIONS) this.#generations.clear();
+    this.#generations.set(logical, generation);
+    return generation;
   }
 
   async #readLeaf(logical: number): Promise<NodeBlock> {

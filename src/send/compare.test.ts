@@ -3,8 +3,9 @@ import { BuiltTree } from "../../test/support/build-tree.ts";
 import { keyOf } from "../format/key.ts";
 import { STRING_ITEM } from "../format/key-type.ts";
 import { slotKey } from "../format/node.ts";
+import type { LeavesAhead } from "../tree/source.ts";
 import { NodeTree } from "../tree/tree.ts";
-import { CHANGED, compareTrees, GONE, NEW } from "./compare.ts";
+import { CHANGED, compareTrees, GONE, NEW, walkTree } from "./compare.ts";
 
 // The image's trees of two snapshots share every block that did not change. Here the second tree is made of the first by
 // copying the path to one leaf, as a transaction does.
@@ -36,4 +37,33 @@ test("comparing reads the blocks that differ, however large the trees are", asyn
   // One block a level and tree, without the roots.
   expect(before.root.level).toBe(5);
   expect(before.reads.length).toBe(2 * 5);
+});
+
+function recorder(): { readonly announced: number[]; readonly ahead: LeavesAhead } {
+  const announced: number[] = [];
+  const announce: LeavesAhead["announce"] = (leaves) => void announced.push(...leaves.map(({ logical }) => logical));
+  return { announced, ahead: { announce, take: () => false } };
+}
+
+test("the leaves that comparing reads are announced, and no others", async () => {
+  const { before, after } = await bothTrees();
+  const left = await NodeTree.open(before, after);
+  const right = await NodeTree.open(before, before.root);
+  before.reads = [];
+  const { announced, ahead } = recorder();
+  await compareTrees(left, right, () => undefined, ahead);
+  const leaves = before.reads.filter((logical) => before.nodes.get(logical)!.level === 0);
+  expect(leaves.length).toBe(2);
+  expect(announced).toEqual(leaves);
+});
+
+test("a walk announces every leaf, in its order", async () => {
+  const { before } = await bothTrees();
+  const tree = await NodeTree.open(before, before.root);
+  before.reads = [];
+  const { announced, ahead } = recorder();
+  await walkTree(tree, () => undefined, ahead);
+  const leaves = before.reads.filter((logical) => before.nodes.get(logical)!.level === 0);
+  expect(leaves.length).toBe(COUNT / 3);
+  expect(announced).toEqual(leaves);
 });

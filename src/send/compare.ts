@@ -1,15 +1,8 @@
-import { foldableBytes } from "#checksum";
 import { comparePackedKeys } from "../format/key.ts";
-import {
-  childGeneration,
-  childLogical,
-  itemSize,
-  itemStart,
-  keyAt,
-  type Leaf,
-  type NodeBlock,
-} from "../format/node.ts";
-import type { BlockTree } from "../tree/source.ts";
+import { itemSize, itemStart, keyAt, type Leaf } from "../format/node.ts";
+import type { BlockTree, LeavesAhead } from "../tree/source.ts";
+import { announceDifferent, announceLeaves } from "./leaf-order.ts";
+import { Cursor, isSameChild } from "./tree-cursor.ts";
 
 export const SAME = 0;
 export const NEW = 1;
@@ -28,79 +21,13 @@ export type OnItem = (
   rightSlot: number,
 ) => Promise<void> | undefined;
 
-/** What was passed is looked up again a little later, mostly, if at all. */
-const LENT_LEAVES = 64;
-
-/** Goes through a tree block by block and item by item, deeper only when told to. */
-class Cursor {
-  readonly #tree: BlockTree;
-  readonly #nodes: NodeBlock[] = [];
-  readonly #slots: number[] = [];
-  /** Leaves are passed once, so they come into the same bytes by turns. */
-  readonly #leaves: Uint8Array[];
-  #turn = 0;
-  level: number;
-
-  constructor(tree: BlockTree) {
-    this.#tree = tree;
-    this.level = tree.root.level;
-    this.#nodes[this.level] = tree.root;
-    this.#slots[this.level] = 0;
-    const size = tree.root.bytes.byteLength;
-    const all = foldableBytes(LENT_LEAVES * size);
-    this.#leaves = Array.from({ length: LENT_LEAVES }, (_, at) => all.subarray(at * size, (at + 1) * size));
-  }
-
-  get node(): NodeBlock {
-    return this.#nodes[this.level]!;
-  }
-
-  get slot(): number {
-    return this.#slots[this.level]!;
-  }
-
-  /** To the first child. A promise only where it has to be waited for. */
-  down(): void | Promise<void> {
-    const child =
-      this.level === 1
-        ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!)
-        : this.#tree.childNow(this.node, this.slot);
-    if (child === undefined) return this.#readDown();
-    this.#enter(child);
-  }
-
-  async #readDown(): Promise<void> {
-    this.#enter(await this.#tree.child(this.node, this.slot));
-  }
-
-  #enter(child: NodeBlock): void {
-    this.level--;
-    this.#nodes[this.level] = child;
-    this.#slots[this.level] = 0;
-  }
-
-  close(): void {
-    for (const bytes of this.#leaves) this.#tree.takeBack(bytes);
-  }
-
-  /** To the next item or pointer, of a block above when this one is at its end. @returns False at the end. */
-  next(): boolean {
-    this.#slots[this.level]!++;
-    while (this.slot >= this.node.count) {
-      if (this.level === this.#tree.root.level) return false;
-      this.level++;
-      this.#slots[this.level]!++;
-    }
-    return true;
-  }
-}
-
 /** Gives all of a tree's items as new ones. */
-export async function walkTree(tree: BlockTree, onItem: OnItem): Promise<void> {
+export async function walkTree(tree: BlockTree, onItem: OnItem, ahead?: LeavesAhead): Promise<void> {
   const cursor = new Cursor(tree);
   try {
     for (let goesOn = cursor.node.count > 0; goesOn; ) {
       const isLeaf = cursor.level === 0;
+      if (cursor.entersParent) announceLeaves(cursor, ahead);
       const waiting = isLeaf ? onItem(NEW, cursor.node, cursor.slot, undefined, 0) : cursor.down();
       if (waiting !== undefined) await waiting;
       if (isLeaf) goesOn = cursor.next();
@@ -114,21 +41,27 @@ export async function walkTree(tree: BlockTree, onItem: OnItem): Promise<void> {
  * Compares two trees in key order. A block that both have under the same key is passed over, as the kernel does: side
  * by side, so that a shared block is still looked into where the other side has just been entered.
  */
-export async function compareTrees(left: BlockTree, right: BlockTree, onItem: OnItem): Promise<void> {
+export async function compareTrees(
+  left: BlockTree,
+  right: BlockTree,
+  onItem: OnItem,
+  ahead?: LeavesAhead,
+): Promise<void> {
   const a = new Cursor(left);
   const b = new Cursor(right);
   try {
-    await compareFrom(a, b, onItem);
+    await compareFrom(a, b, onItem, ahead);
   } finally {
     a.close();
     b.close();
   }
 }
 
-async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem): Promise<void> {
+async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem, ahead: LeavesAhead | undefined): Promise<void> {
   let hasLeft = a.node.count > 0;
   let hasRight = b.node.count > 0;
   while (hasLeft || hasRight) {
+    if (a.entersParent || b.entersParent) announceDifferent(a, b, ahead);
     if (!hasRight || !hasLeft) {
       const rest = hasLeft ? a : b;
       let goesOn = true;
@@ -160,7 +93,7 @@ async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem): Promise<void> 
       if (waiting !== undefined) await waiting;
       if (order <= 0) hasLeft = a.next();
       if (order >= 0) hasRight = b.next();
-    } else if (order === 0 && isSameBlock(a, b)) {
+    } else if (order === 0 && isSameChild(a.node, a.slot, b.node, b.slot)) {
       hasLeft = a.next();
       hasRight = b.next();
     } else {
@@ -170,13 +103,6 @@ async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem): Promise<void> 
       if (right !== undefined) await right;
     }
   }
-}
-
-function isSameBlock(a: Cursor, b: Cursor): boolean {
-  return (
-    childLogical(a.node, a.slot) === childLogical(b.node, b.slot) &&
-    childGeneration(a.node, a.slot) === childGeneration(b.node, b.slot)
-  );
 }
 
 function isSameItem(a: Cursor, b: Cursor): boolean {

@@ -4,10 +4,10 @@ import { S_IFMT, S_IFREG } from "../format/inode.ts";
 import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { keyAt, type Leaf, slotType } from "../format/node.ts";
-import type { BlockTree, Tree } from "../tree/source.ts";
+import type { BlockTree, LeavesAhead, Tree } from "../tree/source.ts";
 import { BackRefs } from "./back-refs.ts";
 import { Clones } from "./clones.ts";
-import { CHANGED, compareTrees, GONE, NEW, SAME, walkTree } from "./compare.ts";
+import { CHANGED, compareTrees, GONE, NEW, type OnItem, SAME, walkTree } from "./compare.ts";
 import { type AgedTree, compareItems } from "./compare-items.ts";
 import type { DamageCheck } from "./damage.ts";
 import { type DataOptions, Extents } from "./extents.ts";
@@ -53,6 +53,7 @@ export class Generator {
   readonly #options: GeneratorOptions;
   readonly #newInodes: NewInodes;
   readonly #sameInodes = new SameInodes();
+  readonly #ahead: LeavesAhead | undefined;
 
   /** @param roots What may be cloned from; `left` among them. */
   constructor(
@@ -65,6 +66,7 @@ export class Generator {
   ) {
     const { sectorSize, blocks } = source;
     this.#options = options;
+    this.#ahead = blocks?.ahead;
     const state = new SendState(left, right, out, options.damage !== undefined);
     this.#state = state;
     this.#paths = new Paths(state);
@@ -87,9 +89,10 @@ export class Generator {
     await this.#paths.orphans.open();
     if (right === undefined) await this.#walk(left);
     else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
-      await compareTrees(left.tree, right.tree, (...item) => this.#onItem(...item));
+      const onItem = this.#onItem.bind(this);
+      await compareTrees(left.tree, right.tree, onItem, this.#ahead);
     } else {
-      await compareItems(left.tree as AgedTree, right.tree as AgedTree, (...item) => this.#onItem(...item));
+      await compareItems(left.tree as AgedTree, right.tree as AgedTree, this.#onItem.bind(this));
     }
     await this.#finish(0, 0, true);
     await this.#times.sendAll();
@@ -98,9 +101,10 @@ export class Generator {
   async #walk({ tree }: Snapshot): Promise<void> {
     const { out } = this.#state;
     if (isBlockTree(tree) && canReadNow(tree)) {
-      return walkTree(tree, (result, leaf, slot) => {
+      const onItem: OnItem = (result, leaf, slot) => {
         return this.#onItem(result, leaf, slot, undefined, 0) ?? (out.isFull ? out.drain() : undefined);
-      });
+      };
+      return walkTree(tree, onItem, this.#ahead);
     }
     for await (const { leaf, first, last } of tree.leaves({ first: keyOf(BigInt(ROOT_INODE), INODE_ITEM, 0n) })) {
       for (let slot = first; slot < last; slot++) {

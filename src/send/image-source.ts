@@ -5,7 +5,7 @@ import { ROOT_BACKREF, ROOT_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts";
 import { EXTENT_TREE_OBJECTID, FS_TREE_OBJECTID, isSubvolumeId } from "../format/objectid.ts";
 import { decodeRootItem, decodeRootRef, ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
-import type { BlockTree, Tree } from "../tree/source.ts";
+import type { BlockTree, LeavesAhead, Tree } from "../tree/source.ts";
 import type { Volume } from "../volume/volume.ts";
 import type { ChunkFiller } from "./chunk.ts";
 import { DataFiller } from "./fill.ts";
@@ -16,7 +16,9 @@ import type { BlockSource, SendSource } from "./source.ts";
 /** Trees of other subvolumes that back references led to. */
 const MAX_TREES = 64;
 
-interface FillerThreads {
+/** What other threads do for this one. */
+interface SendHelp {
+  readonly ahead?: LeavesAhead | undefined;
   filler(local: ChunkFiller): ChunkFiller;
 }
 
@@ -24,17 +26,20 @@ interface FillerThreads {
 export class ImageSource implements SendSource {
   readonly #volume: Volume;
   readonly blocks: BlockSource;
-  readonly #threads: FillerThreads | undefined;
+  readonly #threads: SendHelp | undefined;
   readonly #trees = new Map<bigint, Promise<BlockTree | undefined>>();
   /** Those of snapshots: what they lent is found by all who look there. */
   readonly #snapshotTrees = new Map<bigint, BlockTree>();
   #extentTree: Promise<Tree> | undefined;
 
   /** @param threads Fill chunks in place of this thread. */
-  constructor(volume: Volume, threads?: FillerThreads) {
+  constructor(volume: Volume, threads?: SendHelp) {
     this.#volume = volume;
     this.#threads = threads;
+    if (threads?.ahead !== undefined) volume.lendFrom(threads.ahead);
     this.blocks = {
+      ahead: threads?.ahead,
+      lentNow: (logical, generation) => volume.lentNow(logical, generation),
       extentTree: () => (this.#extentTree ??= volume.openTree(EXTENT_TREE_OBJECTID)),
       findTree: (id) => this.#findTree(id),
       blockNow: (logical, level, generation) => this.#blockNow(logical, level, generation),

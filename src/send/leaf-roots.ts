@@ -1,5 +1,6 @@
+import { viewOf } from "../bytes/bytes.ts";
 import { CorruptError } from "../errors.ts";
-import { comparePackedKeys } from "../format/key.ts";
+import { comparePackedKeys, KEY_BYTES } from "../format/key.ts";
 import { METADATA_ITEM, SHARED_BLOCK_REF, TREE_BLOCK_REF } from "../format/key-type.ts";
 import { HEADER_BYTES, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
 import { descending, MAX_REFS, readExtent } from "./extent-refs.ts";
@@ -96,16 +97,19 @@ export class LeafRoots {
     if (tree === undefined) return undefined;
     if (tree.root.level === level) return root;
     if (tree.root.level < level) return undefined;
-    const block = await this.#blocks.readBlock(logical, level, generation);
+    const lent = level === 0 ? this.#blocks.lentNow(logical, generation) : undefined;
+    const { bytes } = lent ?? (await this.#blocks.readBlock(logical, level, generation));
+    // A copy: what is lent does not outlast a wait.
+    const first = viewOf(bytes.slice(HEADER_BYTES, HEADER_BYTES + KEY_BYTES));
     let node = tree.root;
-    while (node.level > level + 1) node = await tree.child(node, slotOf(node, block));
+    while (node.level > level + 1) node = await tree.child(node, slotOf(node, first));
     return { logical: node.logical, level: level + 1 };
   }
 }
 
-/** Slot of the child that has the first key of `block`. */
-function slotOf(node: NodeBlock, block: NodeBlock): number {
-  const slot = lowerBound(node, block.view, HEADER_BYTES);
-  const isExact = slot < node.count && comparePackedKeys(node.view, keyAt(node, slot), block.view, HEADER_BYTES) === 0;
+/** Slot of the child that a packed key belongs under. */
+function slotOf(node: NodeBlock, key: DataView): number {
+  const slot = lowerBound(node, key);
+  const isExact = slot < node.count && comparePackedKeys(node.view, keyAt(node, slot), key, 0) === 0;
   return isExact ? slot : Math.max(slot - 1, 0);
 }

@@ -1,6 +1,6 @@
 import type { Codecs } from "#codec";
 import type { NodeBlock } from "../format/node.ts";
-import type { BlockTree, Tree } from "../tree/source.ts";
+import type { BlockTree, LeavesAhead, Tree } from "../tree/source.ts";
 import type { ExtentRefs } from "./back-refs.ts";
 import type { ChunkFiller, Piece, Pieces } from "./chunk.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -54,6 +54,10 @@ export interface BlockSource {
   findTree(id: bigint): Promise<BlockTree | undefined>;
   /** The node at an address that an extent item has. */
   readBlock(logical: number, level: number, generation: number): Promise<NodeBlock>;
+  /** A leaf that a cursor has just passed, to be looked at now: `undefined` when it is none of those. */
+  lentNow(logical: number, generation: number): NodeBlock | undefined;
+  /** Where leaves are read before cursors come to them. */
+  readonly ahead?: LeavesAhead | undefined;
   /** The same without waiting; `undefined` where that can't be. */
   blockNow(logical: number, level: number, generation: number): NodeBlock | undefined;
 }

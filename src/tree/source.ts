@@ -31,8 +31,25 @@ export interface LogicalSource {
    */
   lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined;
   takeBack?(bytes: Uint8Array): void;
+  /** A node that is lent, to be looked at before the next call: `cached` would copy it. The tree looks at the expectation again. */
+  lentNow?(logical: number, generation: number): NodeBlock | undefined;
   /** A hint that these nodes will be wanted soon, in this order. */
   prefetch?(logicals: readonly number[]): void;
+}
+
+/** Leaves that another thread reads and verifies before they are wanted. */
+export interface LeavesAhead {
+  /** These will be wanted soon, roughly in this order. */
+  announce(leaves: readonly ChildPlace[]): void;
+  /** Fills `bytes` with a leaf that was announced; `false` where that can't be, so it has to be read. */
+  take(logical: number, generation: number, bytes: Uint8Array): boolean;
+}
+
+/** What a pointer of an inner node says, and whose it is. */
+export interface ChildPlace {
+  readonly logical: number;
+  readonly generation: number;
+  readonly owner: bigint;
 }
 
 /** Where a tree starts: from the superblock or a root item. */
@@ -61,7 +78,11 @@ export interface LeavesOptions {
 export interface Tree {
   /** The item with this key, or the last one at or before it: a span of one item. */
   find(key: Key, match: "exact" | "atOrBefore"): Promise<LeafSpan | undefined>;
-  /** As `find`, without waiting; `null` where that can't be. @param key A packed `btrfs_disk_key`. */
+  /**
+   * As `find`, without waiting; `null` where that can't be. A leaf that is lent stays as it is until the next one is lent.
+   *
+   * @param key A packed `btrfs_disk_key`.
+   */
   findNow(key: DataView, match: "exact" | "atOrBefore"): LeafSpan | undefined | null;
   /** Items of a range in key order, leaf by leaf; spans are never empty. */
   leaves(range?: KeyRange, options?: LeavesOptions): AsyncIterable<LeafSpan>;

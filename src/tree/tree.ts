@@ -58,7 +58,13 @@ export class NodeTree implements BlockTree {
     while (node.level > 0) {
       const slot = childSlot(node, key);
       expect = new ChildExpectation(node, slot, this.id, expect);
-      const child = this.#childNow(childLogical(node, slot), expect);
+      const logical = childLogical(node, slot);
+      const older = node.level === 1 ? this.source.lentNow?.(logical, expect.generation) : undefined;
+      if (older !== undefined) {
+        expect.check(older);
+        return findInLeaf(older, key, match);
+      }
+      const child = this.#childNow(logical, expect);
       if (child === undefined) return null;
       node = child;
     }

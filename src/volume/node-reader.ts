@@ -6,7 +6,7 @@ import { CHECKSUM_FIELD_BYTES } from "../format/superblock.ts";
 import type { NodeCache } from "../tree/cache.ts";
 import { checkNode } from "../tree/check.ts";
 import type { NodeLimits } from "../tree/limits.ts";
-import type { LogicalSource, NodeExpectation } from "../tree/source.ts";
+import type { LeavesAhead, LogicalSource, NodeExpectation } from "../tree/source.ts";
 import type { OnEvent } from "./events.ts";
 import type { Mirror, Mirrors } from "./mirrors.ts";
 
@@ -16,6 +16,8 @@ const MAX_AHEAD = 64;
 /** Tree blocks, each from the first of its mirrors that is what the parent expects. */
 export class NodeReader implements LogicalSource {
   readonly cache: NodeCache;
+  /** Where lent leaves come from, if they do. */
+  ahead: LeavesAhead | undefined;
   readonly #mirrors: Mirrors;
   readonly #checksum: Checksum;
   readonly #limits: NodeLimits;
@@ -47,12 +49,24 @@ export class NodeReader implements LogicalSource {
 
   lend(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
     this.takeBack(bytes);
-    const node = this.#readInto(logical, expect, bytes);
+    const node = this.#takeAhead(logical, expect, bytes) ?? this.#readInto(logical, expect, bytes);
     if (node !== undefined) {
       this.#lent.set(logical, node);
       this.#lentIn.set(bytes, logical);
     }
     return node;
+  }
+
+  /** A leaf that was found good on another thread. */
+  #takeAhead(logical: number, { generation, owner }: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
+    if (this.ahead?.take(logical, generation, bytes) !== true) return undefined;
+    return new NodeBlock(bytes, this.#mirrors.nodeAt(this.#firstMirror(logical), owner));
+  }
+
+  /** What is lent at the moment, to be looked at before the next call: no copy. */
+  lentNow(logical: number, generation: number): NodeBlock | undefined {
+    const node = this.#lent.get(logical);
+    return node?.generation === generation ? node : undefined;
   }
 
   takeBack(bytes: Uint8Array): void {

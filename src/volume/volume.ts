@@ -8,7 +8,7 @@ import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts
 import { CHUNK_TREE_OBJECTID, CSUM_TREE_OBJECTID, ROOT_TREE_OBJECTID } from "../format/objectid.ts";
 import { decodeRootItem } from "../format/root.ts";
 import type { NodeLimits } from "../tree/limits.ts";
-import type { LogicalSource, NodeExpectation, TreeRoot } from "../tree/source.ts";
+import type { LeavesAhead, LogicalSource, NodeExpectation, TreeRoot } from "../tree/source.ts";
 import { NodeTree } from "../tree/tree.ts";
 import { ChecksumTree, type SectorChecksums } from "./checksum-tree.ts";
 import type { ChunkMap } from "./chunk-map.ts";
@@ -98,6 +98,16 @@ export class Volume implements LogicalSource {
 
   takeBack(bytes: Uint8Array): void {
     this.#nodes.takeBack(bytes);
+  }
+
+  /** A leaf that is lent, to be looked at before the next call. */
+  lentNow(logical: number, generation: number): NodeBlock | undefined {
+    return this.#nodes.lentNow(logical, generation);
+  }
+
+  /** Lends leaves that another thread has read, as far as it has. */
+  lendFrom(ahead: LeavesAhead): void {
+    this.#nodes.ahead = ahead;
   }
 
   prefetch(logicals: readonly number[]): void {

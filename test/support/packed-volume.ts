@@ -19,6 +19,10 @@ export class SparseDevice implements ByteSource {
   }
 
   async read(at: number, target: Uint8Array): Promise<void> {
+    this.fill(at, target);
+  }
+
+  protected fill(at: number, target: Uint8Array): void {
     checkBounds(this, at, target.byteLength);
     this.reads++;
     this.bytesRead += target.byteLength;
@@ -31,8 +35,20 @@ export class SparseDevice implements ByteSource {
   }
 }
 
+/** One that can be read without waiting, as a file can. */
+class PromptDevice extends SparseDevice {
+  readSync(at: number, target: Uint8Array): void {
+    this.fill(at, target);
+  }
+}
+
+/** As `packedVolume`, of devices that can be read without waiting. */
+export function promptVolume(name: string, folder = "volumes"): SparseDevice[] {
+  return packedVolume(name, folder, PromptDevice);
+}
+
 /** The devices of one filesystem of test/fixtures/volumes: see make-volumes.py there. @param folder Beside `volumes`. */
-export function packedVolume(name: string, folder = "volumes"): SparseDevice[] {
+export function packedVolume(name: string, folder = "volumes", Device = SparseDevice): SparseDevice[] {
   const packed = gunzipSync(readFileSync(resolve(import.meta.dirname, `../fixtures/${folder}/${name}.gz`)));
   const number = (at: number): number => Number(packed.readBigUInt64LE(at));
   const devices: SparseDevice[] = [];
@@ -46,7 +62,7 @@ export function packedVolume(name: string, folder = "volumes"): SparseDevice[] {
       pieces.push({ at: number(at), data: packed.subarray(at + 16, at + 16 + length) });
       at += 16 + length;
     }
-    devices.push(new SparseDevice(`${name}-${devices.length + 1}`, size, pieces));
+    devices.push(new Device(`${name}-${devices.length + 1}`, size, pieces));
   }
   return devices;
 }
