@@ -103,17 +103,23 @@ class TreeCopier {
 
   #copyFile(from: Reach, to: Reach, stat: HostStat, path: Uint8Array): void {
     const host = this.#host;
-    const source = openForReading(host, from.handle, from.name!);
+    // Until all is read: attributes of users are read by who may read the file, open or not.
+    const restore = loosen(host, from.handle, from.name!, 0o400);
     try {
-      const made = host.createFile(to.handle, from.name!);
+      const source = host.openRegular(from.handle, from.name!, "read");
       try {
-        cloneRange(host, source, 0n, made, 0n, stat.size);
-        this.#copyAttributes(from, { handle: made, name: undefined }, stat, path);
+        const made = host.createFile(to.handle, from.name!);
+        try {
+          cloneRange(host, source, 0n, made, 0n, stat.size);
+          this.#copyAttributes(from, { handle: made, name: undefined }, stat, path);
+        } finally {
+          host.close(made);
+        }
       } finally {
-        host.close(made);
+        host.close(source);
       }
     } finally {
-      host.close(source);
+      restore();
     }
   }
 

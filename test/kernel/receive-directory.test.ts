@@ -77,7 +77,15 @@ describeKernel("receive into a plain directory", () => {
       "hex",
     );
     const lock = (path: string) => setXattr(path, "system.posix_acl_access", acl);
-    const full = [mkdir("d"), lock("d"), mkfile("d/f"), lock("d/f"), write("d/f", "one"), mkdir("e")];
+    const full = [
+      mkdir("d"),
+      lock("d"),
+      mkfile("d/f"),
+      setXattr("d/f", "user.b", "v"),
+      lock("d/f"),
+      write("d/f", "one"),
+      mkdir("e"),
+    ];
     const increment = [rename("d", "e/d"), write("e/d/f", "two"), mkfile("e/d/g")];
     await using target = await PlainFilesystem.make("tmpfs");
     const streams = [stream(2, subvol("s1", 1), ...full, END), stream(2, snapshot("s2", 2, 1), ...increment, END)];
@@ -93,6 +101,8 @@ describeKernel("receive into a plain directory", () => {
     };
     for (const path of ["s1/d", "s1/d/f", "s2/e/d", "s2/e/d/f"]) expect(found(path), path).toEqual(["50", true]);
     expect(readFileSync(join(target.directory, "s2/e/d/f"), "utf8")).toBe("two");
+    const copied = findXattr(loadNative(), -100, join(target.directory, "s2/e/d/f"), "user.b");
+    expect(Buffer.from(copied!).toString()).toBe("v");
   });
 
   test("in place, one directory goes through all snapshots", async () => {
