@@ -174,12 +174,16 @@ export class NodeRestoreTarget implements RestoreTarget {
 /** Of directories that have no descriptor. */
 let nextHandle = -2;
 
+/** From Node 24 on a time is taken as closely as a number tells it. */
+const TAKES_NANOSECONDS = Number.parseInt(process.versions.node, 10) >= 24;
+
 /**
- * In seconds. Node takes a negative number for "now", and a date, which has milliseconds, for what it is. Of a number it
- * takes whole microseconds, which a part of one more keeps from being rounded down to the one before.
+ * In seconds. Node takes a negative number for "now", and a date, which has milliseconds, for what it is. Of a number older
+ * ones take whole microseconds, which a part of one more keeps from being rounded down to the one before.
  */
 function nodeTime(nanoseconds: bigint): number | Date {
   if (nanoseconds < 0n) return new Date(Math.floor(Number(nanoseconds) / 1e6));
+  if (TAKES_NANOSECONDS) return Number(nanoseconds) / 1e9;
   return (Number(nanoseconds / 1000n) + 0.3) / 1e6;
 }
 

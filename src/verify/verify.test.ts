@@ -221,6 +221,44 @@ test("paths that leave the subvolume, and names that no filesystem holds, are fa
   }
 });
 
+test("names of extended attributes that no filesystem holds are faults", async () => {
+  for (const name of ["", "user.a\0b", `user.${"n".repeat(251)}`]) {
+    for (const number of [13, 14]) {
+      const attributes = [[15, ""] as const, [13, name] as const, ...(number === 13 ? [[14, "value"] as const] : [])];
+      const report = await verifyStreams([stream(1, commandOf(1, 1, SUBVOL), commandOf(1, number, attributes), END)]);
+      expect(report.faults.map(({ code, attribute }) => [code, attribute])).toEqual([["path", "XATTR_NAME"]]);
+    }
+  }
+});
+
+test("a clone from the subvolume itself names a file that is there, and one that was lost counts as a command", async () => {
+  const mkfile = commandOf(1, 3, [
+    [15, "f"],
+    [3, u64(257)],
+  ]);
+  const clone = (source: string, uuid: Uint8Array) =>
+    commandOf(1, 16, [
+      [18, u64(0)],
+      [24, u64(4096)],
+      [15, "f"],
+      [20, uuid],
+      [21, u64(1)],
+      [22, source],
+      [23, u64(0)],
+    ]);
+  const own = SUBVOL.find(([number]) => number === 1)![1] as Uint8Array;
+  const lost = mkfile.map((byte, at) => (at === 8 ? byte ^ 1 : byte));
+  const noMode = commandOf(1, 18, [[15, "f"]]);
+  const begin = [commandOf(1, 1, SUBVOL), mkfile];
+  expect((await verifyStreams([stream(1, ...begin, clone("f", own), END)])).faults).toEqual([]);
+  const { faults } = await verifyStreams([stream(1, ...begin, clone("g", own), lost, noMode, END)]);
+  expect(faults.map(({ code, commandIndex }) => [code, commandIndex])).toEqual([
+    ["missing", 2],
+    ["checksum", 3],
+    ["corrupt", 4],
+  ]);
+});
+
 test("what is no stream at all is damaged, not an exception", async () => {
   for (const bytes of [
     new Uint8Array(0),
