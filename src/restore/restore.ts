@@ -41,8 +41,8 @@ interface MadeDirectory {
 
 /** Longest path of a directory, in the image and in the target, in bytes: hostile images nest without end. */
 const MAX_PATH_BYTES = 16_384;
-/** Directories that are held open; what is in others is reached by their paths. */
-const MAX_OPEN = 400;
+/** Directories that are held open; what is in others is reached by their paths. Well below the usual limit of 1024 files. */
+const MAX_OPEN = 700;
 const TOP = new Uint8Array(0);
 
 /**

@@ -141,6 +141,12 @@ async function run(
 /** Files from this size on are written by several threads. */
 const LARGE_BYTES = 8 << 20;
 
+/**
+ * Smaller ones are restored as a whole where that needs no trees: what one thread spends longer on the last of them is less
+ * than what it takes to open the image on all.
+ */
+const WHOLE_BYTES = 32 << 20;
+
 /** The main thread counts as one of the threads. */
 async function makeRunner(job: Job, threads: number, context: Context, teller: EventTeller): Promise<Runner> {
   const isAlone = threads === 1;
@@ -151,7 +157,7 @@ async function makeRunner(job: Job, threads: number, context: Context, teller: E
   const runner = others === undefined ? here : new SharedRunner(others, here, turn);
   return {
     width: runner.width,
-    filesBelow: job.deviceFiles && LARGE_BYTES,
+    filesBelow: job.deviceFiles && WHOLE_BYTES,
     run: (one) => runner.run(one),
     close: async () => others?.close(),
   };
