@@ -171,3 +171,14 @@ test("encoded read writes the extent whole and tells what the ioctl told", () =>
   expect(readFileSync(target).equals(data)).toBe(true);
   expect(readdirSync(folder).filter((name) => name.startsWith("extent"))).toEqual(["extent"]);
 });
+
+test("du prints no table of what it could not count at all", () => {
+  for (const words of [["package.json"], ["--by", "file", "no-such-image"]]) {
+    const { stdout, stderr, status } = btrkit(["du", ...words]);
+    expect(stdout.toString()).toBe("");
+    expect(stderr.toString()).toMatch(/^btrkit: cannot /);
+    expect(status).toBe(1);
+  }
+  const { du } = JSON.parse(btrkit(["du", "--format", "json", "package.json"]).stdout.toString());
+  expect(du).toEqual([]);
+});

@@ -6,6 +6,7 @@ import { UsageCounter, type UsageOptions, type UsageRow } from "../../usage/usag
 import { type Context, command } from "../command.ts";
 import { FORMAT_OPTION, PROGRESS_OPTION } from "../common-options.ts";
 import { jsonNumber } from "../described.ts";
+import { EXIT } from "../exit.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate } from "../images.ts";
 import { hostPathJson, pathJson } from "../inode-text.ts";
@@ -49,17 +50,22 @@ counted, and other filesystems mounted below are left out. A regular file is tak
     const size = options.raw ? rawSize : humanSize;
     const records = recordsFor(out, options.format, "du");
     const progress = new Progress(progressMode(options.progress), undefined);
-    if (records === undefined && by.length > 0) out.line(ROW_HEAD);
+    let hasHead = false;
+    const head = (): void => {
+      if (!hasHead && by.length > 0) out.line(ROW_HEAD);
+      hasHead = true;
+    };
+    const printRow = (row: UsageRow) => {
+      head();
+      return out.line(rowLine(row.usage, pathText(row, isLive), size));
+    };
     const isLive = await areLive(words, options);
     const counting = {
       signal,
       rows: new Set(by as readonly UsageRow["kind"][]),
       onDamage: failures.note,
       onProgress: ({ stored }: { readonly stored: number }) => progress.update(stored),
-      onRow: (row: UsageRow) =>
-        records === undefined
-          ? out.line(rowLine(row.usage, pathText(row, isLive), size))
-          : records.add(rowJson(row, isLive)),
+      onRow: (row: UsageRow) => (records === undefined ? printRow(row) : records.add(rowJson(row, isLive))),
     };
     const other = (path: Uint8Array) =>
       say(`btrkit: warning: another filesystem is mounted at ${displayName(path)}, it is not counted`);
@@ -71,11 +77,15 @@ counted, and other filesystems mounted below are left out. A regular file is tak
     } finally {
       progress.end();
     }
+    // Zeros would say that there is nothing in what could not be counted at all.
+    const isNothing = failures.status !== EXIT.done && usage.files === 0 && usage.extents === 0;
     if (records === undefined) {
+      if (isNothing) return failures.status;
+      head();
       if (by.length > 0) out.line("");
       for (const line of usageLines(usage, size)) await out.line(line);
     } else {
-      await records.add({ kind: "total", ...usageJson(usage) });
+      if (!isNothing) await records.add({ kind: "total", ...usageJson(usage) });
       await records.end();
     }
     return failures.status;
