@@ -9,7 +9,7 @@ import type { Inode } from "../fs/inode.ts";
 import { checkExtent, readStored } from "../fs/stored.ts";
 import type { Volume } from "../volume/volume.ts";
 import { FirstCopy } from "./first-copy.ts";
-import type { Handle, RestoreTarget } from "./target.ts";
+import { type Handle, type RestoreTarget, TargetError } from "./target.ts";
 
 /** Takes bytes of a file that can't be read. */
 export type OnLost = (start: bigint, end: bigint, error: BtrfsError) => void;
@@ -85,6 +85,23 @@ export class ContentCopier {
       }
     }
     return end;
+  }
+
+  /** Copies a part of a file, and goes on behind what can't be read. @returns File offset behind the last byte written. */
+  async copyRange(inode: Inode, start: bigint, end: bigint, file: Handle, onLost: OnLost): Promise<bigint> {
+    let cursor = start;
+    let written = start;
+    try {
+      for await (const pieces of inode.openFile().pieces(start, end, { keepGoing: true })) {
+        const last = await this.copy(inode, pieces, file, onLost);
+        if (last > written) written = last;
+        cursor = pieces.at(-1)!.end;
+      }
+    } catch (error) {
+      if (!(error instanceof BtrfsError) || error instanceof TargetError) throw error;
+      onLost(cursor, end, error);
+    }
+    return written;
   }
 
   async #copyInline(inode: Inode, piece: Extract<Piece, { kind: "inline" }>, file: Handle): Promise<void> {

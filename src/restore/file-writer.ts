@@ -4,10 +4,10 @@ import type { Checksum } from "../checksum/checksum.ts";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, COMPRESS_ZSTD } from "../format/file-extent.ts";
 import { algorithmOf } from "../fs/inline.ts";
+import type { Volume } from "../volume/volume.ts";
 import { emptyResult, type RestoreResult } from "./batch.ts";
 import { type DecodeFrame, decodeVouched, type Stop } from "./content.ts";
-import { EXTENT, FILE, type FilesJob, READ } from "./files-job.ts";
-import { PLAIN_BYTES } from "./planner.ts";
+import { EXTENT, FILE, type FilesJob, PLAIN_BYTES, READ } from "./files-job.ts";
 import type { FileCalls, Handle } from "./target.ts";
 import { TemporaryNames } from "./temporary-names.ts";
 
@@ -177,4 +177,19 @@ export class FileWriter {
     this.#written += length;
     return true;
   }
+}
+
+/** By the devices' own means. */
+export function readerOf({ devices }: Volume): ReadDevice {
+  return (devid, physical, target, byteLength) => {
+    const source = devices.get(devid)?.source;
+    if (source?.readSync === undefined) return false;
+    try {
+      source.readSync(physical, target.byteLength === byteLength ? target : target.subarray(0, byteLength));
+      return true;
+    } catch (error) {
+      if (error instanceof BtrfsError) return false;
+      throw error;
+    }
+  };
 }

@@ -50,6 +50,9 @@ export const EXTENT = {
 /** Of one read: what is stored on one device in a row. */
 export const READ = { devid: 0, physical: 1, byteLength: 2, length: 3 } as const;
 
+/** Uncompressed extents are cut into pieces of this many bytes: no extent of a job has more stored ones. */
+export const PLAIN_BYTES = 1 << 20;
+
 /** Bytes of the times of one file. */
 export const TIMES_BYTES = 32;
 

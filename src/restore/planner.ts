@@ -16,7 +16,7 @@ import type { Subvolume } from "../fs/subvolume.ts";
 import type { SectorChecksums } from "../volume/checksum-tree.ts";
 import { placeIn } from "../volume/raid.ts";
 import type { Volume } from "../volume/volume.ts";
-import { FilesBuilder, type FilesJob, type FilesMemory } from "./files-job.ts";
+import { FilesBuilder, type FilesJob, type FilesMemory, PLAIN_BYTES } from "./files-job.ts";
 import { InodeItemReader } from "./inode-items.ts";
 import type { PendingName } from "./links.ts";
 import type { RestoreTarget } from "./target.ts";
@@ -25,9 +25,6 @@ const { offsets: INODE } = InodeItem;
 const { offsets: EXTENT } = FileExtentItem;
 const NANOSECONDS = 1_000_000_000;
 const PERMISSIONS = 0o7777;
-/** Uncompressed extents are copied in steps of this many bytes. */
-export const PLAIN_BYTES = 1 << 20;
-
 /** What became of a name: it is in the job, or for the long way, or there is no room; above 1, its inode has so many names. */
 export type Planned = number;
 export const PLANNED = 0;

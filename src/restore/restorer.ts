@@ -1,30 +1,26 @@
 import { type Codecs, loadCodecs } from "#codec";
 import { displayName } from "../bytes/display.ts";
 import { BtrfsError } from "../errors.ts";
-import type { Piece } from "../fs/extents.ts";
 import type { Filesystem } from "../fs/filesystem.ts";
 import type { Inode, InodeKind } from "../fs/inode.ts";
 import { joinPath } from "../fs/path.ts";
-import type { Xattr } from "../fs/xattr.ts";
-import type { Volume } from "../volume/volume.ts";
 import { applyAttributes } from "./attributes.ts";
 import {
   emptyResult,
-  type FinishJob,
   type LargeFile,
   type NamesDirectory,
   type NamesJob,
   NamesReader,
-  type RangeJob,
   type RestoreJob,
   type RestoreResult,
 } from "./batch.ts";
 import { ContentCopier, type DecodeFrame, type Stop } from "./content.ts";
-import { FileWriter, type ReadDevice } from "./file-writer.ts";
-import { InodeItemReader } from "./inode-items.ts";
+import { FileWriter, type ReadDevice, readerOf } from "./file-writer.ts";
+import { type Found, InodeFinder } from "./inode-finder.ts";
+import { LargeFiles } from "./large-files.ts";
 import { LossRecorder } from "./loss.ts";
 import { cutRanges } from "./ranges.ts";
-import type { ProblemKind } from "./report.ts";
+import { countInode, tellProblem } from "./results.ts";
 import { type Handle, isFatal, type NodeKind, type RestoreTarget, TargetError } from "./target.ts";
 
 export interface RestorerOptions {
@@ -49,14 +45,6 @@ const TURN_BYTES = 8 << 20;
 
 const encoder = new TextEncoder();
 
-/** One inode, read from the image. */
-interface Found {
-  readonly inode: Inode;
-  readonly xattrs: readonly Xattr[];
-  /** `undefined` when they are still to be read. */
-  readonly pieces: readonly Piece[] | undefined;
-}
-
 /** One name, and where it goes. */
 interface Place {
   readonly directory: NamesDirectory;
@@ -72,22 +60,23 @@ interface Place {
 
 /** Does jobs, one at a time, on whichever thread it lives. */
 export class Restorer {
-  readonly #filesystem: Filesystem;
   readonly #target: RestoreTarget;
   readonly #options: RestorerOptions;
+  readonly #inodes: InodeFinder;
   readonly #copier: ContentCopier;
+  readonly #large: LargeFiles;
   /** Where the target has the calls for it. */
   readonly #files: FileWriter | undefined;
-  #reader: { readonly tree: bigint; readonly items: InodeItemReader } | undefined;
   #result = emptyResult();
   #temporaries = 0;
 
   private constructor(filesystem: Filesystem, target: RestoreTarget, codecs: Codecs, options: RestorerOptions) {
-    this.#filesystem = filesystem;
     this.#target = target;
     this.#options = options;
     const { volume } = filesystem;
+    this.#inodes = new InodeFinder(filesystem);
     this.#copier = new ContentCopier(volume, codecs, target, options);
+    this.#large = new LargeFiles(filesystem, target, this.#inodes, this.#copier, options.overwrite);
     const { fileCalls: calls } = target;
     if (calls !== undefined) {
       const { checksum, sectorSize } = volume;
@@ -110,8 +99,8 @@ export class Restorer {
     this.#result = emptyResult();
     this.#copier.bytes = 0;
     if (job.job === "names") await this.#restoreNames(job);
-    else if (job.job === "range") await this.#writeRange(job);
-    else await this.#finish(job);
+    else if (job.job === "range") await this.#large.writeRange(job, this.#result);
+    else await this.#large.finish(job, this.#result);
     this.#result.counts.bytes += this.#copier.bytes;
     return this.#result;
   }
@@ -127,7 +116,7 @@ export class Restorer {
         handle = directory.handle ?? this.#openDirectory(directory);
       } catch (error) {
         if (!(error instanceof TargetError) || isFatal(error)) throw error;
-        this.#tell("failed", directory.source, error, "Cannot restore what is in this directory");
+        tellProblem(this.#result, "failed", directory.source, error, "Cannot restore what is in this directory");
         for (; index < directory.last; index++) this.#result.failed.push(index);
         continue;
       }
@@ -162,7 +151,7 @@ export class Restorer {
     const name = names.name(index).slice();
     const source = joinPath(directory.source, name);
     const place: Place = { directory, handle, name, source, kind: names.kind(index), isLinked, index };
-    const reading = this.#read(directory.tree, names.inode(index), source);
+    const reading = this.#inodes.read(directory.tree, names.inode(index), source, this.#result);
     const found = reading instanceof Promise ? await reading : reading;
     if (found === undefined || !(await this.#restore(found, place))) this.#result.failed.push(index);
   }
@@ -172,38 +161,17 @@ export class Restorer {
     return this.#options.dryRun && isNew ? undefined : this.#target.openDirectory(target);
   }
 
-  /** `undefined` when it can't be read, which has been told. */
-  #read(tree: bigint, number: bigint, source: Uint8Array): Found | undefined | Promise<Found | undefined> {
-    if (this.#reader?.tree !== tree) return this.#readLong(tree, number, source);
-    const items = this.#reader.items.read(number, source);
-    if (items instanceof Promise) return items.then((found) => found ?? this.#readLong(tree, number, source));
-    return items ?? this.#readLong(tree, number, source);
-  }
-
-  async #readLong(tree: bigint, number: bigint, source: Uint8Array): Promise<Found | undefined> {
-    try {
-      const subvolume = await this.#filesystem.subvolume(tree);
-      if (this.#reader?.tree !== tree) this.#reader = { tree, items: new InodeItemReader(subvolume) };
-      const inode = await subvolume.inode(number, source);
-      let xattrs: readonly Xattr[] = [];
-      try {
-        xattrs = await inode.xattrs();
-      } catch (error) {
-        this.#tell("lost", source, error, "Cannot restore extended attributes");
-      }
-      return { inode, xattrs, pieces: undefined };
-    } catch (error) {
-      this.#tell("lost", source, error, "Cannot restore");
-      return undefined;
-    }
-  }
-
   /** Whether it needs no more, or somebody else will go on with it. */
   async #restore(found: Found, place: Place): Promise<boolean> {
     const { stat } = found.inode;
     if (stat.kind !== place.kind) {
       const sentence = `Cannot trust inode: it is a ${stat.kind}, its name says ${place.kind}`;
-      this.#tell("lost", place.source, new BtrfsError("corrupt", sentence, { where: found.inode.where }));
+      tellProblem(
+        this.#result,
+        "lost",
+        place.source,
+        new BtrfsError("corrupt", sentence, { where: found.inode.where }),
+      );
       return false;
     }
     if (stat.nlink > 1 && !place.isLinked) {
@@ -212,17 +180,17 @@ export class Restorer {
     }
     try {
       if (this.#isTaken(place)) {
-        this.#tell("exists", place.source, exists(place.name));
+        tellProblem(this.#result, "exists", place.source, exists(place.name));
         return false;
       }
       if (this.#options.dryRun) {
-        this.#count(found.inode);
+        countInode(this.#result, found.inode);
         return true;
       }
       return await this.#make(found, place);
     } catch (error) {
       if (!(error instanceof TargetError) || isFatal(error)) throw error;
-      this.#tell(error.code === "exists" ? "exists" : "failed", place.source, error);
+      tellProblem(this.#result, error.code === "exists" ? "exists" : "failed", place.source, error);
       return false;
     }
   }
@@ -251,7 +219,7 @@ export class Restorer {
       this.#target.remove(handle, temporary);
       throw error;
     }
-    this.#count(inode);
+    countInode(this.#result, inode);
     return true;
   }
 
@@ -269,7 +237,7 @@ export class Restorer {
       const losses = new LossRecorder(this.#result, place.source);
       const end =
         pieces === undefined
-          ? await this.#copy(inode, 0n, size, file, losses)
+          ? await this.#copier.copyRange(inode, 0n, size, file, losses.add)
           : await this.#copier.copy(inode, pieces, file, losses.add);
       if (losses.end()) this.#result.counts.damagedFiles++;
       if (end < size) this.#target.truncate(file, size);
@@ -293,23 +261,6 @@ export class Restorer {
     this.#result.large.push({ index, file, edges: await cutRanges(inode) });
   }
 
-  /** Copies a part of a file, and goes on behind what can't be read. @returns File offset behind the last byte written. */
-  async #copy(inode: Inode, start: bigint, end: bigint, file: Handle, losses: LossRecorder): Promise<bigint> {
-    let cursor = start;
-    let written = start;
-    try {
-      for await (const pieces of inode.openFile().pieces(start, end, { keepGoing: true })) {
-        const last = await this.#copier.copy(inode, pieces, file, losses.add);
-        if (last > written) written = last;
-        cursor = pieces.at(-1)!.end;
-      }
-    } catch (error) {
-      if (!(error instanceof BtrfsError) || error instanceof TargetError) throw error;
-      losses.add(cursor, end, error);
-    }
-    return written;
-  }
-
   async #makeOther(inode: Inode, handle: Handle, name: Uint8Array): Promise<boolean> {
     if (inode.kind === "symlink") {
       let content: Uint8Array;
@@ -319,7 +270,7 @@ export class Restorer {
           throw new BtrfsError("corrupt", "Cannot trust symbolic link: its target is empty or has a NUL byte");
         }
       } catch (error) {
-        this.#tell("lost", inode.path!, error, "Cannot restore symbolic link");
+        tellProblem(this.#result, "lost", inode.path!, error, "Cannot restore symbolic link");
         return false;
       }
       this.#target.makeSymlink(handle, name, content);
@@ -330,79 +281,9 @@ export class Restorer {
     return false;
   }
 
-  async #writeRange({ file, start, end }: RangeJob): Promise<void> {
-    const { tree, inode: number, source, temporary } = file;
-    const inode = await (await this.#filesystem.subvolume(tree)).inode(number, source);
-    const directory = this.#target.openDirectory(file.target);
-    try {
-      const handle = this.#target.openFile(directory, temporary);
-      try {
-        const losses = new LossRecorder(this.#result, source);
-        await this.#copy(inode, start, end, handle, losses);
-        losses.end();
-      } finally {
-        this.#target.close(handle);
-      }
-    } finally {
-      this.#target.close(directory);
-    }
-  }
-
-  async #finish({ file }: FinishJob): Promise<void> {
-    const found = await this.#readLong(file.tree, file.inode, file.source);
-    const directory = this.#target.openDirectory(file.target);
-    try {
-      if (found === undefined) throw new TargetError("missing", "Cannot finish file: its inode can't be read again");
-      const handle = this.#target.openFile(directory, file.temporary);
-      try {
-        applyAttributes(this.#target, handle, undefined, found.inode, found.xattrs, this.#result.counts);
-      } finally {
-        this.#target.close(handle);
-      }
-      this.#target.rename(directory, file.temporary, file.name, this.#options.overwrite);
-      this.#count(found.inode);
-    } catch (error) {
-      this.#target.remove(directory, file.temporary);
-      if (!(error instanceof TargetError) || isFatal(error)) throw error;
-      this.#tell(error.code === "exists" ? "exists" : "failed", file.source, error);
-      this.#result.failed.push(0);
-    } finally {
-      this.#target.close(directory);
-    }
-  }
-
-  #count({ stat }: Inode): void {
-    const { counts } = this.#result;
-    if (stat.kind === "file") {
-      counts.files++;
-      counts.fileBytes += Number(stat.size);
-    } else if (stat.kind === "symlink") counts.symlinks++;
-    else counts.specials++;
-  }
-
   #temporaryName(end = ""): Uint8Array {
     return encoder.encode(`.btrkit-${this.#options.token}-${this.#temporaries++}${end}`);
   }
-
-  #tell(kind: ProblemKind, path: Uint8Array, error: unknown, act?: string): void {
-    if (!(error instanceof BtrfsError)) throw error;
-    const sentence = act === undefined ? error.sentence : `${act}: ${error.sentence}`;
-    this.#result.problems.push({ kind, path, sentence, where: error.where });
-  }
-}
-
-function readerOf({ devices }: Volume): ReadDevice {
-  return (devid, physical, target, byteLength) => {
-    const source = devices.get(devid)?.source;
-    if (source?.readSync === undefined) return false;
-    try {
-      source.readSync(physical, target.byteLength === byteLength ? target : target.subarray(0, byteLength));
-      return true;
-    } catch (error) {
-      if (error instanceof BtrfsError) return false;
-      throw error;
-    }
-  };
 }
 
 function exists(name: Uint8Array): TargetError {
