@@ -13,9 +13,13 @@ const LENGTH = 3 << 20;
 /** A device whose writes and flushes do what the test wants before they are done. */
 class WilfulStore implements ByteStore {
   readonly name = "wilful";
-  readonly device = new MemoryDevice(new Uint8Array(60 << 20));
+  readonly device: MemoryDevice;
   onWrite: (at: number) => Promise<void> | void = () => {};
   onFlush: () => void = () => {};
+
+  constructor(mib = 60) {
+    this.device = new MemoryDevice(new Uint8Array(mib << 20));
+  }
 
   get size(): number {
     return this.device.size;
@@ -39,8 +43,8 @@ class WilfulStore implements ByteStore {
   }
 }
 
-async function opened(): Promise<{ store: WilfulStore; volume: WritableVolume }> {
-  const store = new WilfulStore();
+async function opened(mib?: number): Promise<{ store: WilfulStore; volume: WritableVolume }> {
+  const store = new WilfulStore(mib);
   await makeFilesystem(store, { nodeSize: 4096, metadata: "single" });
   return { store, volume: await openWritableVolume([store]) };
 }
@@ -120,4 +124,23 @@ test.each([1, 2, 3])("after flush %i of a commit has failed, the volume does not
   expect(found.get("a")).toBe(-1);
   expect(found.get("b") ?? -1).toBe(-1);
   expect(found.has("c")).toBe(false);
+});
+
+// Long data begins to become durable before the commit, and the device may tell of what it lost only then.
+test("after a flush has failed that came before the commit, the volume does nothing more", async () => {
+  const { store, volume } = await opened(240);
+  await volume.transaction((tx) => addFile(tx, "a"));
+  let failed = 0;
+  store.onFlush = () => {
+    if (failed++ === 0) throw new Error("no");
+  };
+  const long = volume.transaction(async (tx) => {
+    const at = { tx, tree: 5n, now: 1_700_000_000_000_000_000n };
+    const inode = await edit.createFile(at, TOP, "b");
+    for (let mib = 0; mib < 80; mib++)
+      await edit.writeFile(at, inode, BigInt(mib << 20), new Uint8Array(1 << 20).fill(1));
+  });
+  await expect(long).rejects.toThrow("no");
+  await expect(volume.transaction((tx) => addFile(tx, "c"))).rejects.toMatchObject({ code: "io" });
+  expect(await filesIn(store)).toEqual(new Map([["a", -1]]));
 });

@@ -33,7 +33,10 @@ export class DataStore {
     this.#space = space;
     this.#checksums = checksums;
     this.#refs = refs;
-    this.#out = new WriteBehind((logical, data) => writeLogical(volume, space.chunks, logical, data));
+    this.#out = new WriteBehind(
+      (logical, data) => writeLogical(volume, space.chunks, logical, data),
+      () => flushAll(volume),
+    );
   }
 
   /**
@@ -80,9 +83,10 @@ export class DataStore {
     return this.#out.drain();
   }
 
-  /** Waits for what is under way, where its fate does not matter any more. */
-  settle(): Promise<void> {
-    return this.#out.settle();
+  /** Waits for what is under way, where its fate does not matter any more. @returns What a flush threw. */
+  async settle(): Promise<unknown> {
+    await this.#out.settle();
+    return this.#out.flushFailure?.error;
   }
 
   /** Room for data that is not written: what is there reads as anything. */
@@ -165,6 +169,11 @@ export async function writeLogical(volume: Volume, chunks: ChunkMap, logical: nu
     await allWritten(copies);
     at += part.byteLength;
   }
+}
+
+/** Makes what was written to any device durable. @throws {BtrfsError} `io`, when all have ended. */
+export async function flushAll(volume: Volume): Promise<void> {
+  await allWritten([...volume.devices.keys()].map((devid) => storeOf(volume, devid).flush()));
 }
 
 export function storeOf(volume: Volume, devid: number): ByteStore {

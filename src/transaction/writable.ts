@@ -80,14 +80,14 @@ export class WritableVolume implements AsyncDisposable {
    * @throws {BtrfsError} as `transaction`.
    */
   async begin(): Promise<Transaction> {
+    const writing = this.#writing;
+    if (writing !== undefined) await writing;
     if (this.#running !== undefined) throw new BtrfsError("busy", "Cannot begin transaction: another one is running");
     if (this.#failure !== undefined) {
       throw new BtrfsError("io", "Cannot begin transaction: the last one failed while it was made durable", {
         cause: this.#failure,
       });
     }
-    const writing = this.#writing;
-    if (writing !== undefined) await writing;
     this.#space ??= this.#newSpace();
     const tx = new Transaction(this.#volume, this.#space);
     this.#running = tx;
@@ -136,7 +136,9 @@ export class WritableVolume implements AsyncDisposable {
     this.#demand(tx);
     this.#running = undefined;
     this.#space = undefined;
-    this.#writing = tx.data.settle();
+    this.#writing = tx.data.settle().then((failure) => {
+      this.#failure ??= failure;
+    });
   }
 
   /**

@@ -2,6 +2,8 @@
 const BUFFER_BYTES = 1 << 20;
 /** Writes that may be under way at once: as many as the host has threads for them. */
 const MAX_FLYING = 4;
+/** After so many bytes the devices are to begin with making them durable: at the commit little is left to wait for. */
+const FLUSH_EVERY_BYTES = 64 << 20;
 
 interface Buffer {
   readonly bytes: Uint8Array;
@@ -19,9 +21,15 @@ export class WriteBehind {
   readonly #flying = new Set<Promise<void>>();
   #filling: Buffer | undefined;
   #failure: { readonly error: unknown } | undefined;
+  readonly #flush: () => Promise<void>;
+  #unflushed = 0;
+  #flushing: Promise<void> | undefined;
+  /** Nobody knows what is on the devices then. */
+  flushFailure: { readonly error: unknown } | undefined;
 
-  constructor(write: (logical: number, data: Uint8Array) => Promise<void>) {
+  constructor(write: (logical: number, data: Uint8Array) => Promise<void>, flush: () => Promise<void>) {
     this.#write = write;
+    this.#flush = flush;
   }
 
   /** Nothing more should be given before `room` has resolved: it would have to be kept in memory. */
@@ -58,6 +66,7 @@ export class WriteBehind {
   async drain(): Promise<void> {
     this.#send();
     await Promise.all(this.#flying);
+    await this.#flushing;
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
@@ -65,6 +74,7 @@ export class WriteBehind {
   async settle(): Promise<void> {
     this.#filling = undefined;
     await Promise.all(this.#flying);
+    await this.#flushing;
   }
 
   #send(): void {
@@ -78,7 +88,23 @@ export class WriteBehind {
       .then(() => {
         this.#flying.delete(flight);
         this.#idle.push(buffer);
+        this.#noteWritten(buffer.used);
       });
     this.#flying.add(flight);
+  }
+
+  /** A device that fails to make something durable may say so only once: it counts as a write that failed. */
+  #noteWritten(bytes: number): void {
+    this.#unflushed += bytes;
+    if (this.#unflushed < FLUSH_EVERY_BYTES || this.#flushing !== undefined) return;
+    this.#unflushed = 0;
+    this.#flushing = this.#flush()
+      .catch((error) => {
+        this.flushFailure = { error };
+        this.#failure ??= { error };
+      })
+      .then(() => {
+        this.#flushing = undefined;
+      });
   }
 }
