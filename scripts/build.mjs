@@ -11,7 +11,13 @@ const { status } = spawnSync(process.execPath, ["node_modules/typescript/bin/tsc
 if (status !== 0) process.exit(status ?? 1);
 
 // Packages stay packages.
-const threads = ["node/chunk-reader", "node/chunk-decoder", "node/send-worker", "linux/restore-worker"];
+const threads = [
+  "node/chunk-reader",
+  "node/chunk-decoder",
+  "node/send-worker",
+  "linux/restore-worker",
+  "linux/compress-worker",
+];
 const input = ["cli/bin", ...threads].map((name) => `dist/${name}.js`);
 const bundle = await rolldown({ input, platform: "node", external: /^(?![.#/])/ });
 await bundle.write({ dir: "dist/bundle", format: "cjs", chunkFileNames: "[name]-[hash].js", comments: false });

@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { displayName } from "../bytes/display.ts";
 import { BtrfsError } from "../errors.ts";
 import type { Inode } from "../fs/inode.ts";
+import { openPacker } from "../linux/compress-threads.ts";
 import type { FileSource } from "../node/file-source.ts";
 import { ImageTarget, type ImageTargetOptions } from "../receive/image-target.ts";
 import { deleteUnfinishedInImage, unfinishedInImage } from "../receive/image-unfinished.ts";
@@ -12,6 +14,14 @@ import { makeImage, type NewImageOptions, SPARE_BYTES } from "./new-image.ts";
 import { parsePlace, type WritableImageOptions } from "./places.ts";
 import { type ReceiveFlags, type ReceiveWords, receiveInto } from "./receive-live.ts";
 import { type WritableImage, withWritable } from "./writable-images.ts";
+
+/** More are of no use: one thread carries out what the stream says. */
+const MOST_THREADS = 8;
+
+export interface ImageWishes extends Pick<ImageTargetOptions, "compress" | "forceDecompress"> {
+  /** That compress; processors by default. */
+  readonly threads?: number | undefined;
+}
 
 export interface ImageDestination {
   readonly image: string;
@@ -43,7 +53,7 @@ export function receiveImage(
   source: FileSource,
   destination: ImageDestination,
   flags: ReceiveFlags,
-  target: Pick<ImageTargetOptions, "compress" | "forceDecompress">,
+  target: ImageWishes,
   { grow, ...options }: WritableImageOptions & { readonly grow: boolean },
 ): Promise<number> {
   return withWritable(context, destination.image, { ...options, enlarge: grow }, async (image) => {
@@ -61,7 +71,7 @@ export function receiveNewImage(
   source: FileSource,
   destination: ImageDestination,
   flags: ReceiveFlags,
-  target: Pick<ImageTargetOptions, "compress" | "forceDecompress">,
+  target: ImageWishes,
   options: NewImageOptions,
 ): Promise<number> {
   return makeImage(context, destination.image, options, (image) =>
@@ -75,7 +85,7 @@ async function receiveAt(
   image: WritableImage,
   destination: ImageDestination,
   flags: ReceiveFlags,
-  options: Pick<ImageTargetOptions, "compress" | "forceDecompress">,
+  { threads, ...options }: ImageWishes,
   isNew = false,
 ): Promise<number> {
   const directory = await directoryAt(image, destination);
@@ -85,13 +95,26 @@ async function receiveAt(
       where: { file: destination.word },
     });
   }
-  const target = new ImageTarget(image.volume, { tree: subvolume.id, directory: number, ...options });
-  const run = (wishes: Parameters<typeof receive>[2]) => receive(source, target, wishes);
-  const status = await receiveInto(context, source, flags, run, wordsFor(destination, isNew));
-  if (target.withoutData > 0) {
-    context.say(`WARNING: the stream has no data: ${target.withoutData} extents are holes, or as they were`);
+  const { compress } = options;
+  const packer =
+    compress === undefined
+      ? undefined
+      : await openPacker(
+          Math.min(threads ?? availableParallelism(), MOST_THREADS),
+          compress,
+          image.volume.volume.sectorSize,
+        );
+  try {
+    const target = new ImageTarget(image.volume, { tree: subvolume.id, directory: number, ...options, packer });
+    const run = (wishes: Parameters<typeof receive>[2]) => receive(source, target, wishes);
+    const status = await receiveInto(context, source, flags, run, wordsFor(destination, isNew));
+    if (target.withoutData > 0) {
+      context.say(`WARNING: the stream has no data: ${target.withoutData} extents are holes, or as they were`);
+    }
+    return status;
+  } finally {
+    await packer?.close();
   }
-  return status;
 }
 
 function wordsFor(destination: ImageDestination, isNew: boolean): ReceiveWords {

@@ -1,23 +1,14 @@
 import { writeSafe } from "../bytes/u64.ts";
-import { BtrfsError } from "../errors.ts";
-import {
-  COMPRESS_NONE,
-  DEFAULT_MAX_INLINE,
-  FILE_EXTENT_INLINE,
-  FILE_EXTENT_REG,
-  FileExtentItem,
-  INLINE_DATA_AT,
-} from "../format/file-extent.ts";
+import { FILE_EXTENT_INLINE, FILE_EXTENT_REG, FileExtentItem, INLINE_DATA_AT } from "../format/file-extent.ts";
 import { INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import type { StoredData } from "../transaction/data-store.ts";
 import type { DelayedItem } from "../transaction/delayed-items.ts";
-import type { MaybePromise } from "../transaction/editor.ts";
 import { setTime } from "../transaction/new-items.ts";
 import { hasNoHoles, needCompression } from "./extents.ts";
 import { changeInode, type InodeView, inodeItem, inodeView } from "./inode.ts";
-import { demandWritableNow, numberOf, type Place } from "./place.ts";
-import { isPlain, maxInlineBytes, PIECE_BYTES, type WriteOptions } from "./sectors.ts";
+import { demandWritableNow, type Place } from "./place.ts";
+import { isPlain } from "./sectors.ts";
 
 // Files mostly come from front to back, soon after they were made: all that there is of them is in memory then, and
 // nothing lies where the next extent goes. These are the same changes as those of `writeFile` and `writeEncoded`, with
@@ -133,49 +124,3 @@ function noteAppended(at: Place, item: DelayedItem, end: number, added: number):
   setTime(inode.mtime, at.now);
   setTime(inode.ctime, at.now);
 }
-
-/**
- * As `writeFile`, for plain data that comes behind all that a file has.
- *
- * @returns `false` where it is another case: nothing is done then.
- */
-export function appendData(
-  at: Place,
-  inode: bigint,
-  offset: bigint,
-  data: Uint8Array,
-  { compress, maxInline = DEFAULT_MAX_INLINE }: WriteOptions,
-): MaybePromise<boolean> {
-  const { sectorSize } = at.tx.volume;
-  if (compress !== undefined || data.byteLength === 0 || data.byteLength > MAX_APPENDED) return false;
-  numberOf(inode);
-  const end = openEnd(at, inode, offset);
-  if (end === undefined) return false;
-  if (offset === 0n && isEmptyFile(at, end)) {
-    if (data.byteLength <= Math.min(maxInline, sectorSize - 1, maxInlineBytes(at))) {
-      appendInline(at, end, data, data.byteLength, COMPRESS_NONE);
-      return true;
-    }
-  }
-  const place = Number(offset);
-  const put = (stored: StoredData): boolean => {
-    appendExtent(at, end, stored, {
-      at: place,
-      ramBytes: stored.length,
-      offset: 0,
-      numBytes: stored.length,
-      compression: COMPRESS_NONE,
-      end: place + data.byteLength,
-    });
-    return true;
-  };
-  const stored = at.tx.data.write(data);
-  if (!(stored instanceof Promise)) return put(stored);
-  // Free space may still have room in pieces.
-  return stored.then(put, (error) => {
-    if (error instanceof BtrfsError && error.code === "space") return false;
-    throw error;
-  });
-}
-
-const MAX_APPENDED = 8 * PIECE_BYTES;

@@ -3,7 +3,7 @@ import { FILE_EXTENT_INLINE } from "../format/file-extent.ts";
 import { INODE_RO_VERITY, S_IFMT, S_IFREG } from "../format/inode.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 import { setTime } from "../transaction/new-items.ts";
-import { appendData } from "./append.ts";
+import { appendData } from "./append-data.ts";
 import { dropExtents, extentEnd, firstExtent, insertHole } from "./extents.ts";
 import { editInode, type InodeView, readInode } from "./inode.ts";
 import { ceil, floor, larger } from "./offsets.ts";

@@ -1,4 +1,6 @@
 import { loadCodecs } from "#codec";
+import type { Compress } from "../codec/encoder.ts";
+import { looksRandom } from "../codec/looks-random.ts";
 import {
   COMPRESS_NONE,
   DEFAULT_MAX_INLINE,
@@ -9,21 +11,25 @@ import {
 import { INODE_NODATACOW, INODE_NODATASUM } from "../format/inode.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
-import { type Algorithm, COMPRESSION_NUMBERS, readContent } from "./content.ts";
+import { COMPRESSION_NUMBERS, readContent } from "./content.ts";
 import { dropExtents, firstExtent, insertExtent, insertInline } from "./extents.ts";
 import type { InodeView } from "./inode.ts";
 import { floor } from "./offsets.ts";
+import { type PackData, PIECE_BYTES } from "./pack.ts";
 import type { Place } from "./place.ts";
+
+export interface WriteCompress extends Compress {
+  /** What compresses, in place of the codec. */
+  readonly pack?: PackData | undefined;
+}
 
 export interface WriteOptions {
   /** Compresses what gets smaller by it. */
-  readonly compress?: { readonly algorithm: Algorithm; readonly level?: number | undefined } | undefined;
+  readonly compress?: WriteCompress | undefined;
   /** Files of at most so many bytes lie in the tree; 2048 by default, 0 for none. */
   readonly maxInline?: number | undefined;
 }
 
-/** Input of one compressed extent. */
-export const PIECE_BYTES = 131_072;
 /** An uncompressed extent is at most so long. */
 const MAX_EXTENT_BYTES = 128 << 20;
 /** Behind the last byte that a file can have. */
@@ -46,7 +52,7 @@ export async function storeInline(
   const limit = Math.min(maxInline, sectorSize - 1, maxInlineBytes(at));
   if (data.byteLength > sectorSize) return undefined;
   const packed =
-    compress === undefined || isPlain(item) ? undefined : await compressed(at, data, compress, limit, true);
+    compress === undefined || isPlain(item) ? undefined : await compressed(at, data, 0n, compress, limit, true);
   if (packed === undefined && data.byteLength > limit) return undefined;
   if ((await firstExtent(at, inode, BigInt(sectorSize), BEHIND_ALL)) !== undefined) return undefined;
   const dropped = await dropExtents(at, inode, 0n, BigInt(sectorSize));
@@ -59,12 +65,15 @@ export async function storeInline(
 async function compressed(
   at: Place,
   data: Uint8Array,
-  { algorithm, level }: NonNullable<WriteOptions["compress"]>,
+  offset: bigint,
+  { algorithm, level, pack }: WriteCompress,
   limit: number,
   inline: boolean,
 ): Promise<Uint8Array | undefined> {
   const room = Math.min(limit, data.byteLength - 1);
   if (room <= 0) return undefined;
+  if (pack !== undefined) return pack(data, offset, room, inline);
+  if (!inline && looksRandom(data)) return undefined;
   const output = new Uint8Array(room);
   const options = { sectorSize: at.tx.volume.sectorSize, inline, ...(level === undefined ? {} : { level }) };
   const length = (await loadCodecs()).encode(algorithm, data, output, options);
@@ -188,10 +197,10 @@ async function storeCompressed(
   offset: bigint,
   data: Uint8Array,
   fileBytes: number,
-  compress: NonNullable<WriteOptions["compress"]>,
+  compress: WriteCompress,
 ): Promise<boolean> {
   const { sectorSize } = at.tx.volume;
-  const packed = await compressed(at, data, compress, fileBytes - sectorSize, false);
+  const packed = await compressed(at, data, offset, compress, fileBytes - sectorSize, false);
   if (packed === undefined) return false;
   const { logical, length } = await at.tx.data.write(packed);
   await insertExtent(at, inode, {

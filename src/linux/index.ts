@@ -1,5 +1,6 @@
 export * from "./attributes.ts";
 export { AT_FDCWD, type Name, pathOf } from "./call.ts";
+export { ContentThreads, openPacker } from "./compress-threads.ts";
 export { getDefaultSubvolume } from "./default-subvolume.ts";
 export { LinuxDirectoryHost, type OpenDirectoryHost, openDirectoryHost } from "./directory-host.ts";
 export * from "./encoded.ts";
@@ -11,7 +12,6 @@ export { HostSource } from "./host-source.ts";
 export { LiveSendSource } from "./live-send-source.ts";
 export { lockFile } from "./lock.ts";
 export * from "./lookup.ts";
-export { ContentThreads } from "./mkfs-threads.ts";
 export { loadNative, type Native, type SyscallArgument } from "./native.ts";
 export type { SyscallName } from "./numbers.ts";
 export * from "./open.ts";

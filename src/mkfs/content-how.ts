@@ -1,8 +1,7 @@
 import { loadChecksum } from "#checksum";
-import { loadCodec } from "#codec";
+import { type Compress, type Encode, makeEncoder } from "../codec/encoder.ts";
 import { COMPRESS_LZO, COMPRESS_NONE, COMPRESS_ZLIB, COMPRESS_ZSTD } from "../format/file-extent.ts";
-import { type ContentOptions, ContentReader } from "./content.ts";
-import type { Compress } from "./options.ts";
+import { ContentReader } from "./content.ts";
 import type { TreeSource } from "./source.ts";
 
 /** How content is stored, as plain data: threads are told so. */
@@ -15,8 +14,6 @@ export interface ContentHow {
 }
 
 const NUMBERS = { zlib: COMPRESS_ZLIB, lzo: COMPRESS_LZO, zstd: COMPRESS_ZSTD } as const;
-
-type Encode = NonNullable<ContentOptions["encode"]>;
 
 /**
  * A reader of contents on this thread.
@@ -35,14 +32,6 @@ export async function makeContentReader(
     sectorSize,
     checksum,
     compression,
-    encode: encode ?? (await encoderOf(compress, sectorSize, isPortable)),
+    encode: encode ?? (await makeEncoder(compress, sectorSize, isPortable)),
   });
-}
-
-async function encoderOf({ algorithm, level }: Compress, sectorSize: number, portable: boolean): Promise<Encode> {
-  const codec = await loadCodec(algorithm, { portable });
-  const [plain, inline] = [false, true].map((isInline) => {
-    return { sectorSize, inline: isInline, ...(level === undefined ? {} : { level }) };
-  });
-  return (input, output, isInline) => codec.encode(input, output, isInline ? inline! : plain!);
 }

@@ -1,14 +1,14 @@
 import { firstNonZero } from "../bytes/bytes.ts";
 import type { Checksum } from "../checksum/checksum.ts";
+import type { Encode } from "../codec/encoder.ts";
+import { looksRandom } from "../codec/looks-random.ts";
+import { PIECE_BYTES } from "../edit/pack.ts";
 import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, DEFAULT_MAX_INLINE } from "../format/file-extent.ts";
 import { S_IFMT, S_IFREG } from "../format/inode.ts";
-import { looksRandom } from "./looks-random.ts";
 import { whereOf } from "./name-table.ts";
 import type { SourceFile, SourceStat, SourceXattr, TreeSource } from "./source.ts";
 
-/** Input of one compressed extent. */
-const PIECE_BYTES = 131_072;
 /** File bytes of one job, unless it is one small file. */
 export const JOB_BYTES = 4 << 20;
 
@@ -17,8 +17,7 @@ export interface ContentOptions {
   readonly sectorSize: number;
   /** Number of the algorithm, and what compresses with it; none for plain data. */
   readonly compression: number;
-  /** @returns Bytes written to `output`; 0 when they do not fit. */
-  readonly encode?: ((input: Uint8Array, output: Uint8Array, isInline: boolean) => number) | undefined;
+  readonly encode?: Encode | undefined;
   readonly checksum: Checksum;
 }
 

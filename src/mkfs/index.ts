@@ -1,9 +1,9 @@
+export type { Compress } from "../codec/encoder.ts";
 export type { ContentJob, ContentResult, ContentRunner } from "./content.ts";
 export { type ContentHow, makeContentReader } from "./content-how.ts";
 export type { SingleDeviceProfile } from "./layout.ts";
 export { makeFilesystem } from "./mkfs.ts";
 export type {
-  Compress,
   MadeFilesystem,
   MakeOptions,
   MakeProgress,

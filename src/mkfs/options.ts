@@ -1,4 +1,5 @@
 import type { ChecksumName } from "../checksum/checksum.ts";
+import type { Compress } from "../codec/encoder.ts";
 import type { ContentRunner } from "./content.ts";
 import type { ContentHow } from "./content-how.ts";
 import type { SingleDeviceProfile } from "./layout.ts";
@@ -53,13 +54,6 @@ export interface MakeOptions {
   /** Told, as a sentence, what can't be kept. */
   readonly onWarning?: ((sentence: string) => void) | undefined;
 }
-
-export interface Compress {
-  readonly algorithm: "zlib" | "lzo" | "zstd";
-  /** zlib 1 to 9, zstd 1 to 15; 3 where nothing is said. */
-  readonly level?: number | undefined;
-}
-
 export interface NewSubvolume {
   /** Relative to the top of the source. */
   readonly path: string | Uint8Array;

@@ -1,9 +1,11 @@
 import { toBytes } from "../bytes/bytes.ts";
 import { displayName } from "../bytes/display.ts";
 import { formatUuid } from "../bytes/uuid.ts";
+import { type Compress, makeEncoder } from "../codec/encoder.ts";
 import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
 import { readInode } from "../edit/inode.ts";
+import { type Packer, packPieces } from "../edit/pack.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import { COMMANDS } from "../stream/commands.ts";
@@ -11,6 +13,7 @@ import type { MaybePromise } from "../transaction/editor.ts";
 import type { Transaction } from "../transaction/transaction.ts";
 import type { WritableVolume } from "../transaction/writable.ts";
 import { CommandError } from "./command-error.ts";
+import { CompressAhead, GATHERED_BYTES, type Run } from "./compress-ahead.ts";
 import { EncodedTally } from "./encoded-tally.ts";
 import { type ImageWork, imageCommands } from "./image-commands.ts";
 import { ImagePaths } from "./image-paths.ts";
@@ -30,7 +33,9 @@ export interface ImageTargetOptions {
   readonly tree?: bigint | undefined;
   readonly directory?: bigint | undefined;
   /** Compresses plain writes where that pays. */
-  readonly compress?: edit.WriteOptions["compress"];
+  readonly compress?: Compress | undefined;
+  /** What compresses; the calling thread by default. */
+  readonly packer?: Packer | undefined;
   readonly forceDecompress?: boolean | undefined;
   /** Bytes of tree blocks and data after which what is there so far is committed. */
   readonly commitBytes?: number | undefined;
@@ -42,8 +47,6 @@ export interface ImageTargetOptions {
 export const MARK = "user.btrkit.receiving";
 const COMMIT_TREE_BYTES = 48 << 20;
 const COMMIT_DATA_BYTES = 512 << 20;
-/** Plain writes that follow each other become one, up to so many bytes. */
-const GATHERED_BYTES = 1 << 20;
 const WRITE = COMMANDS.write.number;
 
 interface Open {
@@ -82,18 +85,22 @@ export class ImageTarget implements ReceiveTarget {
   #gathered: Gathered | undefined;
   #buffer = new Uint8Array(0);
   #at: edit.Place | undefined;
-  readonly #run: RunCommand;
+  #ahead: CompressAhead | undefined;
+  /** What the command that runs writes, compressed. */
+  #run: Run | undefined;
+  readonly #carryOut: RunCommand;
 
   constructor(volume: WritableVolume, options: ImageTargetOptions = {}) {
     this.#volume = volume;
     this.#options = options;
     this.#now = options.now ?? (() => BigInt(Date.now()) * 1_000_000n);
-    this.#run = commandRunner(imageCommands(this.#work()));
+    this.#carryOut = commandRunner(imageCommands(this.#work()));
   }
 
   async begin(start: SubvolumeStart, report: Report): Promise<void> {
     const tx = await this.#begun();
     try {
+      this.#ahead ??= await compressAhead(this.#options, tx.volume.sectorSize);
       const at = { tx, tree: this.#options.tree ?? 5n, now: this.#now() };
       const directory = this.#options.directory ?? FIRST_FREE_OBJECTID;
       let id: bigint;
@@ -113,10 +120,30 @@ export class ImageTarget implements ReceiveTarget {
   }
 
   async apply(batch: CommandBatch, first: number, last: number): Promise<void> {
+    const ahead = this.#ahead;
+    if (ahead === undefined) return this.#apply(batch, first, last);
+    if (this.#open!.failed) return;
+    ahead.take(batch, first, last);
+    while (ahead.isFull) await this.#applyWaiting();
+  }
+
+  /** @returns Whether anything waited. */
+  async #applyWaiting(): Promise<boolean> {
+    const waiting = this.#ahead?.next();
+    if (waiting === undefined) return false;
+    await this.#apply(waiting.batch, 0, waiting.batch.count, waiting.runs);
+    this.#ahead!.done(waiting);
+    return true;
+  }
+
+  /** @param runs What to write in place of the data of plain writes, by the last of those that bring it. */
+  async #apply(batch: CommandBatch, first: number, last: number, runs?: ReadonlyMap<number, Run>): Promise<void> {
     const open = this.#open!;
     // One time for all of a batch: commands take microseconds.
     const now = this.#now();
     for (let i = first; i < last && !open.failed; i++) {
+      this.#run = runs?.get(i);
+      if (runs !== undefined && this.#run === undefined && batch.type(i) === WRITE) continue;
       try {
         const tx = this.#tx ?? (await this.#begun());
         if (this.#at?.tx !== tx || this.#at.now !== now) this.#at = { tx, tree: open.id, now };
@@ -124,7 +151,7 @@ export class ImageTarget implements ReceiveTarget {
           const written = this.#writeGathered();
           if (written !== undefined) await written;
         }
-        const done = this.#run(batch, i);
+        const done = this.#carryOut(batch, i);
         if (done !== undefined) await done;
         if (tx.isFull) await tx.relieve();
       } catch (error) {
@@ -137,6 +164,7 @@ export class ImageTarget implements ReceiveTarget {
 
   async drain(): Promise<void> {
     const open = this.#open;
+    while (await this.#applyWaiting());
     if (open !== undefined && !open.failed) await this.#attempt(open, async () => this.#writeGathered());
   }
 
@@ -182,6 +210,7 @@ export class ImageTarget implements ReceiveTarget {
 
   #forget(): void {
     this.#gathered = undefined;
+    this.#ahead?.forget();
     this.#dataBytes = 0;
     if (this.#tx !== undefined) this.#volume.abandon(this.#tx);
     this.#tx = undefined;
@@ -217,7 +246,9 @@ export class ImageTarget implements ReceiveTarget {
         return target.#open!.start.uuid;
       },
       encoded: this.encoded,
-      options: { compress, forceDecompress },
+      get options() {
+        return { compress: compress && { ...compress, pack: target.#ahead?.pack }, forceDecompress };
+      },
       gather: (inode, offset, data) => target.#gather(inode, offset, data),
       noteData(bytes) {
         target.#dataBytes += bytes;
@@ -230,6 +261,7 @@ export class ImageTarget implements ReceiveTarget {
 
   /** Keeps plain data back while more may follow: one long extent in place of many short ones. */
   #gather(inode: bigint, offset: bigint, data: Uint8Array): MaybePromise<void> {
+    if (this.#run !== undefined) return this.#writeRun(inode, this.#run);
     const known = this.#gathered;
     if (known !== undefined) {
       const follows = known.inode === inode && known.offset + BigInt(known.length) === offset;
@@ -250,6 +282,15 @@ export class ImageTarget implements ReceiveTarget {
     this.#gathered.length = length;
   }
 
+  #writeRun(inode: bigint, run: Run): Promise<void> {
+    const at = this.#at!;
+    this.#dataBytes += run.length;
+    const compress = this.#options.compress!;
+    return this.#ahead!.use(run, (data, pack) =>
+      writeFileNow(at, inode, run.offset, data, { compress: { ...compress, pack } }),
+    );
+  }
+
   #writeGathered(): MaybePromise<void> {
     const gathered = this.#gathered;
     const at = this.#at;
@@ -257,6 +298,16 @@ export class ImageTarget implements ReceiveTarget {
     this.#gathered = undefined;
     this.#dataBytes += gathered.length;
     const data = this.#buffer.subarray(0, gathered.length);
-    return writeFileNow(at, gathered.inode, gathered.offset, data, { compress: this.#options.compress });
+    return writeFileNow(at, gathered.inode, gathered.offset, data);
   }
+}
+
+async function compressAhead(
+  { compress, packer }: ImageTargetOptions,
+  sectorSize: number,
+): Promise<CompressAhead | undefined> {
+  if (compress === undefined) return undefined;
+  if (packer !== undefined) return new CompressAhead(packer, sectorSize);
+  const encode = await makeEncoder(compress, sectorSize);
+  return new CompressAhead({ run: (job) => packPieces(job, encode) }, sectorSize);
 }

@@ -1,3 +1,4 @@
+export type { Packer } from "../edit/pack.ts";
 export { CommandError } from "./command-error.ts";
 export { decodeWrite, type EncodedFields, encodedFields, newDecodeBuffer } from "./decode-write.ts";
 export { type DumpOptions, dumpStream } from "./dump.ts";

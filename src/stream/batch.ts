@@ -1,6 +1,7 @@
+import { viewOf } from "../bytes/bytes.ts";
 import { readSafe } from "../bytes/u64.ts";
 import type { Where } from "../errors.ts";
-import { attributeName } from "./attributes.ts";
+import { ATTRIBUTES, attributeName } from "./attributes.ts";
 import { commandWord } from "./commands.ts";
 import { COMMAND_HEADER_BYTES } from "./wire.ts";
 
@@ -19,6 +20,8 @@ export interface Segment {
 /** Grows by doubling: most streams that are not large are tiny. */
 const INITIAL_COMMANDS = 64;
 const INITIAL_ATTRIBUTES = 256;
+
+const DATA = ATTRIBUTES.data.number;
 
 /**
  * Sound commands of one segment, as columns over one buffer: nothing is allocated for each of them.
@@ -145,6 +148,33 @@ export class CommandBatch {
   /** For errors about command `i`. */
   where(i: number): Where {
     return { streamOffset: this.streamOffset(i), commandIndex: this.index(i), command: commandWord(this.type(i)) };
+  }
+
+  /**
+   * Becomes commands `first` up to `last`, exclusive, of another batch, in memory of its own: with all but the bytes of DATA of those
+   * of one type.
+   *
+   * @param type Number of the commands whose data are not wanted.
+   */
+  take(from: CommandBatch, first: number, last: number, type: number): void {
+    const start = first === last ? 0 : from.headerAt(first);
+    const end = first === last ? 0 : from.payloadAt(last - 1) + from.payloadLength(last - 1);
+    const bytes = end - start <= this.bytes.byteLength ? this.bytes : new Uint8Array(end - start);
+    const view = bytes === this.bytes ? this.view : viewOf(bytes);
+    this.reset(from.segment, { bytes, view, baseOffset: from.baseOffset + start });
+    let done = start;
+    const copyTo = (to: number): void => bytes.set(from.bytes.subarray(done, to), done - start);
+    for (let i = first; i < last; i++) {
+      for (let slot = from.firstSlot(i); slot < from.firstSlot(i + 1); slot++) {
+        this.addAttribute(from.slotAttribute(slot), from.valueAt(slot) - start, from.valueLength(slot));
+      }
+      this.addCommand(from.type(i), from.headerAt(i) - start, from.payloadLength(i), from.index(i), from.isDecoded(i));
+      const data = from.type(i) === type ? from.find(i, DATA) : -1;
+      if (data < 0) continue;
+      copyTo(from.valueAt(data));
+      done = from.valueAt(data) + from.valueLength(data);
+    }
+    copyTo(end);
   }
 
   /** For the reader: begins anew, over other bytes. */

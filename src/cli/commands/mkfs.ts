@@ -5,7 +5,7 @@ import { parseUuid } from "../../bytes/uuid.ts";
 import { CHECKSUM_TYPES, type ChecksumName } from "../../checksum/checksum.ts";
 import type { ByteSource, ByteStore } from "../../device/source.ts";
 import { BtrfsError } from "../../errors.ts";
-import { ContentThreads } from "../../linux/mkfs-threads.ts";
+import { ContentThreads } from "../../linux/compress-threads.ts";
 import { closeSourceHost, openSourceHost, treeSourceOf } from "../../linux/source-host.ts";
 import type { Compress, ContentHow, NewSubvolumeFrom } from "../../mkfs/index.ts";
 import { type MadeFilesystem, type MakeOptions, makeFilesystem } from "../../mkfs/mkfs.ts";

@@ -117,7 +117,7 @@ async function intoDirectory(context: Context, word: string, options: Wishes, ma
   }
   const flags = flagsOf(options, maxErrors);
   using source = await openStream(options.file || "-", context.signal);
-  const threads = options.threads === undefined ? undefined : parseCount(options.threads) < 2 ? 1 : 2;
+  const threads = threadsOf(options) === undefined ? undefined : threadsOf(options)! < 2 ? 1 : 2;
   const wishes = { rootMount, fileattr, forceDecompress, fsync, syncfs, threads } as const;
   if (plain) {
     const { receiveDirectory } = await loadDirectory();
@@ -142,6 +142,7 @@ async function intoImage(
   const image = await loadImage();
   if (options.cleanup) return await image.cleanUpImage(context, destination, { device, partition, offset });
   const target = {
+    threads: threadsOf(options),
     forceDecompress: options.forceDecompress,
     compress: options.compress === undefined ? undefined : parseCompression("--compress", options.compress),
   };
@@ -179,6 +180,10 @@ function wordOf({ short, long }: Option): string {
 function flagsOf({ quiet, verbose, onlyOne, progress }: Wishes, maxErrors: number): ReceiveFlags {
   const mode = progressMode(progress ?? (quiet ? "" : undefined));
   return { quiet, verbose, onlyFirstSegment: onlyOne, maxErrors, progress: mode };
+}
+
+function threadsOf({ threads }: Wishes): number | undefined {
+  return threads === undefined ? undefined : parseCount(threads);
 }
 
 function isDirectory(path: string): boolean {
