@@ -40,11 +40,8 @@ export function reportLines(report: VerifyReport, streams: readonly string[]): s
       lines.push(`  ${displayName(path)}  ${formatUuid(uuid)}  ${from}`);
     }
   }
-  lines.push(
-    "",
-    "commands",
-    ...columns(Object.entries(byCommand(report)).map(([name, count]) => [name, String(count)])),
-  );
+  const commands = Object.entries(byCommand(report)).map(([name, count]) => [name, String(count)]);
+  if (commands.length > 0) lines.push("", "commands", ...columns(commands));
   const algorithms = Object.entries(report.byAlgorithm);
   if (algorithms.length > 0) {
     const rows = algorithms.map(([name, { count, stored, decoded }]) => [

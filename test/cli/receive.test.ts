@@ -51,6 +51,8 @@ test("receive without a destination, or with two, is told so", () => {
   expect(stderr).toContain("exactly 1 argument expected, 0 given");
   expect(status).toBe(1);
   expect(btrkit(["receive", "/a", "/b"]).stderr).toContain("exactly 1 argument expected, 2 given");
+  const dumped = btrkit(["receive", "--dump", "some.stream"]);
+  expect(dumped).toMatchObject({ status: 1, stderr: expect.stringContaining("-f names the stream") });
 });
 
 test("--format jsonl prints one object for each command", () => {

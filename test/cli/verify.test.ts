@@ -101,6 +101,14 @@ const manyFaults = file(
   stream(1, ...Array.from({ length: 5000 }, (_, i) => commandOf(1, 11, [[15, `../${i}`]])), END),
 );
 
+test("verify reads standard input once, and gives no headings to what is no stream", () => {
+  const twice = btrkit(["verify", "-", "-"], { input: streamBytes("zlib") });
+  expect(twice).toMatchObject({ status: 2, stderr: expect.stringContaining("standard input can be read once only") });
+  const text = btrkit(["verify", file("notes.txt", new TextEncoder().encode("no stream at all\n"))]);
+  expect(text.status).toBe(4);
+  expect(text.stdout.toString()).not.toContain("commands\n");
+});
+
 test("a slow reader of many faults gets every line whole and in order", async () => {
   const { stdout } = btrkit(["verify", manyFaults]);
   expect(stdout.byteLength).toBeGreaterThan(500_000);

@@ -83,7 +83,9 @@ with --format jsonl one JSON object.`,
   async run(context, options, operands) {
     const wanted = options.dump ? 0 : 1;
     if (operands.length !== wanted) {
-      throw new UsageError(`exactly ${wanted} argument${wanted === 1 ? "" : "s"} expected, ${operands.length} given`);
+      const hint = options.dump && options.file === undefined ? ": -f names the stream that --dump prints" : "";
+      const count = `exactly ${wanted} argument${wanted === 1 ? "" : "s"} expected, ${operands.length} given`;
+      throw new UsageError(`${count}${hint}`);
     }
     const maxErrors = options.maxErrors === undefined ? 1 : parseCount(options.maxErrors);
     const [word] = operands;

@@ -28,6 +28,7 @@ behind a fault. A STREAM of - is standard input. Exit status: 0 sound, 4 damaged
   example: "btrkit verify home.full.btrfs home.monday.btrfs",
   operands: [1, Number.POSITIVE_INFINITY],
   async run(context, { format, threads, progress, quiet }, names) {
+    if (names.indexOf("-") !== names.lastIndexOf("-")) throw new UsageError("standard input can be read once only");
     const mode = progressMode(progress);
     const count = threadCount(threads);
     // The main thread is one of them. They start when there is something to decode.
