@@ -36,7 +36,7 @@ const OPTIONS = {
   threads: {
     long: "threads",
     value: "N",
-    brief: "1: all on one thread; 2: write on two (default: 2 above two processors)",
+    brief: "threads that write or, into an image, compress; 1: all on one (default: by processors)",
   },
   create: { long: "create", brief: "make the image, if it is not there; no part of it is seen before all is received" },
   grow: { long: "grow", brief: "into an image: make its file longer when it is full" },
