@@ -40,6 +40,20 @@ export function noise(bytes, seed, share) {
   return new Uint8Array(words.buffer);
 }
 
+/**
+ * Bytes of 115 values, each as likely as any other: none repeats what went before, but 6.85 bits code one, so that a
+ * compressor stores 86 % and every byte has to be decoded.
+ *
+ * @param {number} bytes
+ * @param {number} seed
+ */
+export function coded(bytes, seed) {
+  const next = random(seed);
+  const out = new Uint8Array(bytes);
+  for (let i = 0; i < bytes; i++) out[i] = (next() >>> 8) % 115;
+  return out;
+}
+
 const WORDS =
   "the a of extent chunk tree leaf node send stream root key item write read clone offset length size".split(" ");
 

@@ -1,44 +1,56 @@
 // What real data seldom shows: few large writes, very many small commands, small files, a huge device.
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { noise, prose } from "./generate.mjs";
+import { coded, noise, prose } from "./generate.mjs";
 import { makeImage, onMount, send, sh, snapshot, subvolume } from "./host.mjs";
 
 const FEW = 8;
 const MIB = 2 ** 20;
 
 /**
- * Eight files of 176 MiB that compress to about 86 %, so that the encoded stream too is above 1 GiB.
+ * Eight files of 176 MiB that compress to about 86 %, so that the encoded stream too is above 1 GiB. What compresses
+ * are runs of zeros: to decode an extent is to copy it.
  *
  * @type {import("./cache.mjs").Recipe<{ v1: string, v2: string }>}
  */
 export const writeHeavy = {
   name: "write-heavy",
   version: 1,
-  build(folder, cache) {
-    const image = join(folder, "image");
-    makeImage(image, 2 ** 32);
-    onMount(["-o", "loop,compress-force=zstd:1", image], (root) => {
-      const live = subvolume(root, "live");
-      for (let file = 0; file < FEW; file++) writeNoise(join(live, `file-${file}`), file, cache.scaled(176));
-      snapshot(root, "live", "one");
-      send(join(folder, "full.v1"), join(root, "one"));
-      send(join(folder, "full.v2"), "--proto", "2", "--compressed-data", join(root, "one"));
-    });
-    rmSync(image);
-    return { v1: "full.v1", v2: "full.v2" };
-  },
+  build: (folder, cache) => fewFiles(folder, cache, (part) => noise(MIB, part, 0.85)),
 };
 
 /**
- * @param {string} path
- * @param {number} file
- * @param {number} mebibytes
+ * The same sizes of bytes that are coded one by one: to decode an extent is work.
+ *
+ * @type {import("./cache.mjs").Recipe<{ v1: string, v2: string }>}
  */
-function writeNoise(path, file, mebibytes) {
-  const fd = openSync(path, "w");
-  for (let part = 0; part < mebibytes; part++) writeSync(fd, noise(MIB, file * 1000 + part, 0.85));
-  closeSync(fd);
+export const codedHeavy = {
+  name: "coded-heavy",
+  version: 1,
+  build: (folder, cache) => fewFiles(folder, cache, (part) => coded(MIB, part)),
+};
+
+/**
+ * @param {string} folder
+ * @param {import("./cache.mjs").Cache} cache
+ * @param {(part: number) => Uint8Array} mebibyte
+ */
+function fewFiles(folder, cache, mebibyte) {
+  const image = join(folder, "image");
+  makeImage(image, 2 ** 32);
+  onMount(["-o", "loop,compress-force=zstd:1", image], (root) => {
+    const live = subvolume(root, "live");
+    for (let file = 0; file < FEW; file++) {
+      const fd = openSync(join(live, `file-${file}`), "w");
+      for (let part = 0; part < cache.scaled(176); part++) writeSync(fd, mebibyte(file * 1000 + part));
+      closeSync(fd);
+    }
+    snapshot(root, "live", "one");
+    send(join(folder, "full.v1"), join(root, "one"));
+    send(join(folder, "full.v2"), "--proto", "2", "--compressed-data", join(root, "one"));
+  });
+  rmSync(image);
+  return { v1: "full.v1", v2: "full.v2" };
 }
 
 /**
