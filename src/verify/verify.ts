@@ -10,6 +10,7 @@ import { nameFaultOf } from "./check-names.ts";
 import { CountedData } from "./counted-data.ts";
 import type { EncodedThreads } from "./encoded.ts";
 import { type EncodedPlace, EncodedWrites } from "./encoded-writes.ts";
+import { FaultList } from "./fault-list.ts";
 import { dataRange, LossTracker } from "./loss.ts";
 import type { LostRange, SegmentReport, StreamFault, VerifyReport } from "./report.ts";
 import { Sequence } from "./sequence.ts";
@@ -17,12 +18,6 @@ import { Sequence } from "./sequence.ts";
 const PATH = ATTRIBUTES.path.number;
 const CLONE_UUID = ATTRIBUTES.cloneUuid.number;
 const { subvol: SUBVOL, snapshot: SNAPSHOT, encodedWrite: ENCODED_WRITE, clone: CLONE, end: END } = COMMANDS;
-
-/** About what the faults that a report lists may take, in bytes. A hostile stream can hold one in every few bytes. */
-const MAX_LIST_BYTES = 16 * 1024 * 1024;
-const FAULT_BYTES = 512;
-/** A byte of a name counts for what it becomes in JSON. */
-const NAME_FACTOR = 4;
 
 export interface VerifyOptions {
   readonly signal?: AbortSignal;
@@ -67,11 +62,7 @@ export class StreamVerifier {
   readonly #encoded: EncodedWrites;
   readonly #counts = new Float64Array(COMMANDS.enableVerity.number + 1);
   readonly #segments: SegmentReport[] = [];
-  readonly #faults: StreamFault[] = [];
-  #faultCount = 0;
-  #listBytes = 0;
-  /** What `onFault` still has to do. */
-  #telling: Promise<unknown> | undefined;
+  readonly #faults: FaultList;
   #skippedBytes = 0;
   #stream = -1;
   #bytesBefore = 0;
@@ -82,6 +73,7 @@ export class StreamVerifier {
 
   constructor(options: VerifyOptions = {}) {
     this.#options = options;
+    this.#faults = new FaultList(options.onFault);
     this.#encoded = new EncodedWrites(options.threads, (place, message) => this.#undecodable(place, message));
   }
 
@@ -97,7 +89,7 @@ export class StreamVerifier {
       recover: (gap) => {
         bytes = Math.max(bytes, gap.end);
         this.#noteGap(gap);
-        return this.#told();
+        return this.#faults.told();
       },
       onProgress: (progress) => {
         ({ bytes, commands } = progress);
@@ -110,12 +102,12 @@ export class StreamVerifier {
       const last = batch.count - 1;
       if (last >= 0) bytes = Math.max(bytes, batch.streamOffset(last) + 10 + batch.payloadLength(last));
       await this.#encoded.settle();
-      await this.#told();
+      await this.#faults.told();
     }
     this.#endSegment();
     this.#closeGap(undefined, 0);
     await this.#encoded.finish();
-    await this.#told();
+    await this.#faults.told();
     this.#bytesBefore += bytes;
     this.#commandsBefore += commands;
   }
@@ -125,7 +117,7 @@ export class StreamVerifier {
     const { subvolumes, faults } = this.#chain.finish();
     for (const { code, report, message } of faults) {
       const { stream, streamOffset, path } = report;
-      this.#report({
+      this.#faults.add({
         stream,
         code,
         message,
@@ -136,21 +128,20 @@ export class StreamVerifier {
         lostUnnamed: false,
       });
     }
-    this.#faults.sort((a, b) => a.stream - b.stream || a.streamOffset - b.streamOffset);
     const byCommand: Partial<Record<CommandName | "unknown", number>> = {};
     this.#counts.forEach((count, number) => {
       if (count > 0) byCommand[commandName(number) ?? "unknown"] = count;
     });
     return {
-      sound: this.#faultCount === 0,
+      sound: this.#faults.isEmpty,
       bytes: this.#bytesBefore,
       commands: this.#counts.reduce((sum, count) => sum + count, 0),
       byCommand,
       byAlgorithm: this.#encoded.byAlgorithm,
       segments: this.#segments,
       subvolumes,
-      faults: this.#faults,
-      faultsOmitted: this.#faultCount - this.#faults.length,
+      faults: this.#faults.sorted(),
+      faultsOmitted: this.#faults.omitted,
       skippedBytes: this.#skippedBytes,
     };
   }
@@ -246,7 +237,7 @@ export class StreamVerifier {
     if (!this.#countedData.isOne) return;
     const message =
       "Cannot trust the version of the segment: it is 2, and all DATA begin with their own length, as in version 1";
-    this.#report({
+    this.#faults.add({
       stream: this.#stream,
       code: "corrupt",
       message,
@@ -278,7 +269,7 @@ export class StreamVerifier {
 
   #reportGap({ error, start, end, isOneCommand }: Gap, lost: readonly LostRange[]): void {
     const { commandIndex, command, attribute } = error.where;
-    this.#report({
+    this.#faults.add({
       stream: this.#stream,
       code: error.code,
       message: error.sentence,
@@ -295,7 +286,7 @@ export class StreamVerifier {
   #undecodable({ streamOffset, commandIndex, path, from, to }: EncodedPlace, message: string): void {
     const command = commandWord(ENCODED_WRITE.number);
     const lost = [{ path, from, to }];
-    this.#report({
+    this.#faults.add({
       stream: this.#stream,
       code: "corrupt",
       message,
@@ -319,7 +310,7 @@ export class StreamVerifier {
   ): void {
     const path = (named ?? batch.value(i, PATH))?.slice();
     const range = dataRange(batch, i);
-    this.#report({
+    this.#faults.add({
       stream: this.#stream,
       code,
       message,
@@ -332,23 +323,5 @@ export class StreamVerifier {
       lost: range === undefined || path === undefined ? [] : [{ path, from: range.start, to: range.end }],
       lostUnnamed: false,
     });
-  }
-
-  #report(fault: StreamFault): void {
-    this.#faultCount++;
-    this.#listBytes += FAULT_BYTES + NAME_FACTOR * (fault.path?.byteLength ?? 0);
-    for (const { path } of fault.lost) this.#listBytes += NAME_FACTOR * path.byteLength;
-    if (this.#listBytes <= MAX_LIST_BYTES) this.#faults.push(fault);
-    const telling = this.#options.onFault?.(fault);
-    if (telling === undefined) return;
-    this.#telling = Promise.all([this.#telling, telling]);
-    // Judged where it is awaited; until then a failure is no unhandled rejection.
-    this.#telling.catch(() => {});
-  }
-
-  async #told(): Promise<void> {
-    const telling = this.#telling;
-    this.#telling = undefined;
-    await telling;
   }
 }
