@@ -1,7 +1,11 @@
 import { expect, test } from "vitest";
+import { viewOf } from "../src/bytes/bytes.ts";
 import { displayName } from "../src/bytes/display.ts";
+import { NumberSet } from "../src/bytes/number-set.ts";
 import type { ByteSource } from "../src/device/source.ts";
+import { FILE_EXTENT_REG, FileExtentItem } from "../src/format/file-extent.ts";
 import { type BtrfsError, openFilesystem, type Usage, UsageCounter, type UsageRow } from "../src/index.ts";
+import { countExtentItem } from "../src/usage/extents.ts";
 import { Tally } from "../src/usage/tally.ts";
 import { imageSource } from "./support.ts";
 
@@ -47,6 +51,18 @@ test.for(Object.keys(COMPSIZE))("%s: counts equal those of compsize", async (nam
   const counter = new UsageCounter();
   await counter.add(await filesystem.top());
   expect(counter.usage).toEqual(COMPSIZE[name]);
+});
+
+// Without no-holes, a file of 4 EiB has such an item.
+test("a hole of any length is nothing, and no damage", () => {
+  const item = new Uint8Array(FileExtentItem.byteLength);
+  const view = viewOf(item);
+  view.setUint8(FileExtentItem.offsets.type, FILE_EXTENT_REG);
+  view.setBigUint64(FileExtentItem.offsets.ramBytes, 1n << 62n, true);
+  view.setBigUint64(FileExtentItem.offsets.numBytes, 1n << 61n, true);
+  const tally = new Tally();
+  expect(countExtentItem(view, 0, item.byteLength, tally, new NumberSet())).toBeUndefined();
+  expect(tally.result()).toEqual(new Tally().result());
 });
 
 test("rows of files add up to the total, and directories to what is below them", async () => {

@@ -45,14 +45,16 @@ export function countExtentItem(
   if (!isInline && size !== FileExtentItem.byteLength) return `the item has ${size} bytes`;
   const compression = view.getUint8(start + AT.compression);
   if (compression > COMPRESS_ZSTD) return `its compression is ${compression}`;
-  const ramBytes = readSafe(view, start + AT.ramBytes, "decoded length");
   if (isInline) {
+    const ramBytes = readSafe(view, start + AT.ramBytes, "decoded length");
     tally.add(compression, size - INLINE_DATA_AT, ramBytes, ramBytes);
     tally.inline++;
     return undefined;
   }
   const address = readSafe(view, start + AT.diskBytenr, "extent address");
+  // A hole may be longer than anything that is stored.
   if (address === 0) return undefined;
+  const ramBytes = readSafe(view, start + AT.ramBytes, "decoded length");
   const type = view.getUint8(start + AT.type) === FILE_EXTENT_PREALLOC ? PREALLOC : compression;
   const stored = readSafe(view, start + AT.diskNumBytes, "extent length");
   const used = readSafe(view, start + AT.numBytes, "length of a file extent");
