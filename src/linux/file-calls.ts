@@ -3,7 +3,9 @@ import { TIMES_BYTES } from "../restore/files-job.ts";
 import type { FileCalls } from "../restore/target.ts";
 import { addressBook } from "./addresses.ts";
 import { RENAME_NOREPLACE } from "./entries.ts";
-import { loadSyscall } from "./native.ts";
+import { errnoOf } from "./errno.ts";
+import { loadErrno, loadSyscall } from "./native.ts";
+import { NOT_HELD, XATTR_NOT_HELD } from "./not-held.ts";
 import { SYSCALLS } from "./numbers.ts";
 import { O_CLOEXEC } from "./open.ts";
 
@@ -26,7 +28,10 @@ function makeFileCalls(): FileCalls {
   const two = loadSyscall(INTEGER, INTEGER);
   const three = loadSyscall(INTEGER, INTEGER, INTEGER);
   const utimensat = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER);
+  const fsetxattr = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
   const renameat2 = loadSyscall(INTEGER, INTEGER, INTEGER, INTEGER, INTEGER);
+  const errno = loadErrno();
+  const notHeld = new Set([...NOT_HELD, ...XATTR_NOT_HELD].map(errnoOf));
   const names = addressBook();
   const data = addressBook();
   return {
@@ -36,6 +41,12 @@ function makeFileCalls(): FileCalls {
     truncate: (file, size) => two(numbers.ftruncate, file, size),
     setOwner: (file, uid, gid) => three(numbers.fchown, file, uid, gid),
     setMode: (file, mode) => two(numbers.fchmod, file, mode),
+    setXattr: (file, bytes, nameAt, valueAt, length) => {
+      const name = names(bytes, nameAt, 1);
+      const value = names(bytes, valueAt, length);
+      if (fsetxattr(numbers.fsetxattr, file, name, value, length, 0) >= 0) return 1;
+      return notHeld.has(errno()) ? 0 : -1;
+    },
     setTimes: (file, bytes, at) => utimensat(numbers.utimensat, file, 0, names(bytes, at, TIMES_BYTES), 0),
     close: (file) => one(numbers.close, file),
     rename: (directory, from, bytes, at, replace) =>

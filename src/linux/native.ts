@@ -75,6 +75,12 @@ export function loadSyscall(...types: string[]): (number: number, ...args: Sysca
   return findSyscall(loadKoffi(), types);
 }
 
+/** The `errno` of the last call of `loadSyscall` on this thread. @throws {UnsupportedError} where koffi is missing. */
+export function loadErrno(): () => number {
+  const library = loadKoffi();
+  return () => library.errno();
+}
+
 /**
  * A shared library of the system by the name under which the loader finds it.
  *

@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { NodeRestoreTarget } from "../node/restore-target.ts";
 import type { RestoreTarget } from "../restore/target.ts";
+import { loadNative } from "./native.ts";
 import { closeRestoreHost, openRestoreHost, restoreTargetOf } from "./restore-host.ts";
 import { LinuxRestoreTarget } from "./restore-target.ts";
+import { findXattr } from "./xattr.ts";
 
 const folder = fs.mkdtempSync(join(tmpdir(), "btrkit-restore-target-"));
 const outside = join(folder, "outside");
@@ -36,6 +38,28 @@ test("on Linux with koffi, the kernel's calls are used", () => {
   if (process.platform !== "linux") return;
   const host = openRestoreHost(newRoot());
   expect(restoreTargetOf(host)).toBeInstanceOf(LinuxRestoreTarget);
+  closeRestoreHost(host);
+});
+
+test("file calls set attributes, and tell those that the host can't hold from those that failed", () => {
+  if (process.platform !== "linux") return;
+  const host = openRestoreHost(newRoot());
+  const target = restoreTargetOf(host);
+  const calls = target.fileCalls!;
+  const top = target.openDirectory(new Uint8Array(0));
+  const file = calls.create(top, utf8("file\0"));
+  const bytes = utf8("user.note\0valueno-prefix\0user.empty\0");
+  const isHeld = calls.setXattr(file, bytes, 0, 10, 5);
+  expect(calls.setXattr(file, bytes, 25, 10, 0)).toBe(isHeld);
+  // tmpfs takes those of users from Linux 6.6 on.
+  if (isHeld === 1) {
+    const value = (name: string) => findXattr(loadNative(), file, undefined, name);
+    expect([value("user.note"), value("user.empty")]).toEqual([utf8("value"), utf8("")]);
+  }
+  expect(calls.setXattr(file, bytes, 15, 10, 5)).toBe(0);
+  calls.close(file);
+  expect(calls.setXattr(file, bytes, 0, 10, 5)).toBeLessThan(0);
+  target.close(top);
   closeRestoreHost(host);
 });
 

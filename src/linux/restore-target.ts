@@ -7,6 +7,7 @@ import { linkat, makeDevice, mkdirat, mknodat, RENAME_NOREPLACE, renameat2, syml
 import { ftruncate, pwrite } from "./file.ts";
 import { loadFileCalls } from "./file-calls.ts";
 import type { Native } from "./native.ts";
+import { NOT_HELD, XATTR_NOT_HELD } from "./not-held.ts";
 import { close, O_PATH, openat, openBeneath } from "./open.ts";
 import { setXattr } from "./xattr.ts";
 
@@ -139,8 +140,7 @@ export class LinuxRestoreTarget implements RestoreTarget {
   }
 
   setXattr(handle: Handle, name: Uint8Array | undefined, attribute: Uint8Array, value: Uint8Array): boolean {
-    // Several filesystems answer ENOSPC or E2BIG for a value that is too long for them.
-    return held(() => setXattr(this.#native, handle, name, attribute, value), ["ENOSPC", "E2BIG", "ERANGE", "EINVAL"]);
+    return held(() => setXattr(this.#native, handle, name, attribute, value), XATTR_NOT_HELD);
   }
 
   setTimes(handle: Handle, name: Uint8Array | undefined, atime: bigint, mtime: bigint): boolean {
@@ -161,8 +161,6 @@ export function timestamp(nanoseconds: bigint): Timestamp {
   }
   return { sec, nsec: Number(nsec) };
 }
-
-const NOT_HELD: readonly string[] = ["EPERM", "EACCES", "EOPNOTSUPP", "EINVAL", "ENOSYS", "EOVERFLOW"];
 
 /** Whether it went well; false when the host can't do that. */
 export function held(act: () => void, also: readonly string[] = []): boolean {

@@ -7,7 +7,7 @@ import { algorithmOf } from "../fs/inline.ts";
 import type { Volume } from "../volume/volume.ts";
 import { emptyResult, type RestoreResult } from "./batch.ts";
 import { type DecodeFrame, decodeVouched, type Stop } from "./content.ts";
-import { EXTENT, FILE, type FilesJob, PLAIN_BYTES, READ } from "./files-job.ts";
+import { EXTENT, FILE, type FilesJob, PLAIN_BYTES, READ, XATTR } from "./files-job.ts";
 import type { FileCalls, Handle } from "./target.ts";
 import { TemporaryNames } from "./temporary-names.ts";
 
@@ -40,6 +40,8 @@ export class FileWriter {
   readonly #temporary: TemporaryNames;
   /** Bytes written of the file at hand. */
   #written = 0;
+  /** Extended attributes of it that the host can't hold. */
+  #xattrsNotHeld = 0;
   /** Number behind the file at hand. */
   #next = 0;
 
@@ -61,6 +63,7 @@ export class FileWriter {
         counts.files++;
         counts.fileBytes += size;
         counts.bytes += this.#written;
+        counts.xattrsNotHeld += this.#xattrsNotHeld;
       } else result.failed.push(index);
       at = this.#next;
     }
@@ -72,12 +75,15 @@ export class FileWriter {
     const directory = numbers[at + FILE.directory]!;
     const temporary = this.#temporary.next();
     const file = calls.create(directory, temporary);
+    const xattrs = at + FILE.length;
+    const extents = xattrs + numbers[at + FILE.xattrs]! * XATTR.length;
     let isMade = false;
     try {
       isMade =
-        this.#writeExtents(numbers, bytes, at + FILE.length, numbers[at + FILE.extents]!, size, file) &&
+        this.#writeExtents(numbers, bytes, extents, numbers[at + FILE.extents]!, size, file) &&
         calls.setOwner(file, numbers[at + FILE.uid]!, numbers[at + FILE.gid]!) >= 0 &&
         calls.setMode(file, numbers[at + FILE.mode]!) >= 0 &&
+        this.#setXattrs(numbers, bytes, xattrs, extents, file) &&
         calls.setTimes(file, bytes, numbers[at + FILE.times]!) >= 0;
     } finally {
       if (file >= 0) {
@@ -88,6 +94,17 @@ export class FileWriter {
       }
     }
     return isMade;
+  }
+
+  #setXattrs(numbers: Float64Array, bytes: Uint8Array, first: number, last: number, file: Handle): boolean {
+    this.#xattrsNotHeld = 0;
+    for (let at = first; at < last; at += XATTR.length) {
+      const length = numbers[at + XATTR.byteLength]!;
+      const held = this.#calls.setXattr(file, bytes, numbers[at + XATTR.name]!, numbers[at + XATTR.value]!, length);
+      if (held < 0) return false;
+      if (held === 0) this.#xattrsNotHeld++;
+    }
+    return true;
   }
 
   /** Goes past the extents in any case. @param file Negative when there is none to write to. */

@@ -11,9 +11,9 @@ export interface FilesJob extends FilesMemory {
 
 /** Moves with a job to its thread, and back with the result to be used again. */
 export interface FilesMemory {
-  /** `FILE` of each file, behind it `EXTENT` of each of its extents, behind each of these `READ` of each of its reads. */
+  /** `FILE` of each file, then `XATTR` of each of its attributes, then `EXTENT` of each of its extents with `READ` of its reads. */
   readonly numbers: Float64Array<ArrayBuffer>;
-  /** Names with a NUL behind each, times, inline data, checksums: where the numbers say. */
+  /** Names with a NUL behind each, times, values, inline data, checksums: where the numbers say. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
@@ -27,9 +27,13 @@ export const FILE = {
   size: 5,
   /** Two `struct timespec` of 64-bit Linux: access and modification. */
   times: 6,
-  extents: 7,
-  length: 8,
+  xattrs: 7,
+  extents: 8,
+  length: 9,
 } as const;
+
+/** Of an extended attribute. */
+export const XATTR = { name: 0, value: 1, byteLength: 2, length: 3 } as const;
 
 /** Of an extent: `length` bytes of the file from `offset` on are those from `within` on of what it decodes to. */
 export const EXTENT = {
@@ -119,6 +123,7 @@ export class FilesBuilder {
     numbers[at + FILE.gid] = gid;
     numbers[at + FILE.size] = size;
     numbers[at + FILE.times] = timesAt;
+    numbers[at + FILE.xattrs] = 0;
     numbers[at + FILE.extents] = 0;
     this.#numbersEnd = at + FILE.length;
     return true;
@@ -130,6 +135,28 @@ export class FilesBuilder {
     const bytes = this.#bytes!;
     for (let at = 0; at < 8; at++) bytes[to + at] = from.getUint8(secondsAt + at);
     for (let at = 0; at < 8; at++) bytes[to + 8 + at] = at < 4 ? nanoseconds >>> (8 * at) : 0;
+  }
+
+  /** An extended attribute, before all extents: its name and its value lie in a row in `from`. */
+  xattr(from: Uint8Array, nameAt: number, nameBytes: number, valueBytes: number): boolean {
+    const numbers = this.#numbers!;
+    const bytes = this.#bytes!;
+    const at = this.#numbersEnd;
+    const toName = this.#bytesEnd;
+    const toValue = toName + nameBytes + 1;
+    const end = toValue + valueBytes;
+    if (at + XATTR.length > numbers.length || end > bytes.byteLength) return false;
+    for (let index = 0; index < nameBytes; index++) bytes[toName + index] = from[nameAt + index]!;
+    bytes[toValue - 1] = 0;
+    const valueAt = nameAt + nameBytes;
+    for (let index = 0; index < valueBytes; index++) bytes[toValue + index] = from[valueAt + index]!;
+    numbers[at + XATTR.name] = toName;
+    numbers[at + XATTR.value] = toValue;
+    numbers[at + XATTR.byteLength] = valueBytes;
+    numbers[this.#file + FILE.xattrs]!++;
+    this.#bytesEnd = end;
+    this.#numbersEnd = at + XATTR.length;
+    return true;
   }
 
   extent(

@@ -2,6 +2,7 @@ import { MAX_EXTENT_BYTES } from "#codec";
 import { readSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
 import { BLOCK_GROUP_DATA } from "../format/chunk.ts";
+import { DirItem, dirEntryEnd } from "../format/dir-item.ts";
 import {
   COMPRESS_NONE,
   FILE_EXTENT_INLINE,
@@ -23,6 +24,7 @@ import type { RestoreTarget } from "./target.ts";
 
 const { offsets: INODE } = InodeItem;
 const { offsets: EXTENT } = FileExtentItem;
+const { offsets: ENTRY } = DirItem;
 const NANOSECONDS = 1_000_000_000;
 const PERMISSIONS = 0o7777;
 /** What became of a name: it is in the job, or for the long way, or there is no room; above 1, its inode has so many names. */
@@ -40,7 +42,7 @@ export interface PlannerOptions {
 /**
  * Looks up what plain files consist of, without bigints and with next to nothing left for the collector, for others to write:
  * one thread knows the trees, all the others need little to be loaded, compiled and held in memory. Whatever is unusual is for
- * the long way: damage, an extended attribute, data without checksums.
+ * the long way: damage, data without checksums.
  */
 export class FilePlanner {
   readonly #volume: Volume;
@@ -185,7 +187,7 @@ export class FilePlanner {
     for (let slot = first; slot < last; slot++) {
       const type = slotType(leaf, slot);
       if (type !== EXTENT_DATA) {
-        if (type === XATTR_ITEM || this.#hasExtents) return false;
+        if (this.#hasExtents || (type === XATTR_ITEM && !this.#addXattrs(leaf, slot))) return false;
         continue;
       }
       this.#hasExtents = true;
@@ -207,6 +209,25 @@ export class FilePlanner {
       // Holes and preallocated extents stay holes.
       if (logical === 0 || kind !== FILE_EXTENT_REG) continue;
       if (!this.#hasChecksums || !this.#addStored(view, item, logical, offset, Math.min(end, size))) return false;
+    }
+    return true;
+  }
+
+  /** Those of one item: several where the hashes of their names collide. */
+  #addXattrs(leaf: Leaf, slot: number): boolean {
+    const { view, bytes } = leaf;
+    const start = itemStart(leaf, slot);
+    const end = start + itemSize(leaf, slot);
+    for (let at = start; at < end; ) {
+      const next = dirEntryEnd(view, at);
+      if (next > end) return false;
+      const nameAt = at + DirItem.byteLength;
+      const nameBytes = view.getUint16(at + ENTRY.nameLen, true);
+      const valueAt = nameAt + nameBytes;
+      // A name is told to the host by its end.
+      for (let index = nameAt; index < valueAt; index++) if (bytes[index] === 0) return false;
+      if (!this.#roomFor(this.#builder.xattr(bytes, nameAt, nameBytes, next - valueAt))) return false;
+      at = next;
     }
     return true;
   }

@@ -74,6 +74,11 @@ export interface FileCalls {
   truncate(file: Handle, size: number): number;
   setOwner(file: Handle, uid: number, gid: number): number;
   setMode(file: Handle, mode: number): number;
+  /**
+   * @param bytes They have the name from byte `nameAt` on, and `length` bytes of the value from `valueAt` on.
+   * @returns 1; 0 when the host can't hold it.
+   */
+  setXattr(file: Handle, bytes: Uint8Array, nameAt: number, valueAt: number, length: number): number;
   /** @param bytes They have access and modification time from byte `at` on, each a `struct timespec` of 64-bit Linux. */
   setTimes(file: Handle, bytes: Uint8Array, at: number): number;
   close(file: Handle): number;

@@ -29,6 +29,7 @@ class Node {
 export interface MemoryTargetOptions {
   /** Only what everybody may do: no owners, devices, xattrs. */
   readonly asAnybody?: boolean;
+  readonly withoutXattrs?: boolean;
   /** Has no calls for plain files. */
   readonly withoutFileCalls?: boolean;
 }
@@ -38,8 +39,8 @@ export class MemoryTarget implements RestoreTarget {
   readonly sharesHandles = true;
   readonly root = new Node("dir");
   readonly fileCalls: FileCalls | undefined;
-  /** Files that came by `fileCalls`. */
-  plainFiles = 0;
+  /** Of files that came by `fileCalls`. */
+  readonly plainNames: string[] = [];
   readonly #options: MemoryTargetOptions;
   readonly #handles = new Map<number, Node>();
   #nextHandle = 3;
@@ -153,7 +154,7 @@ export class MemoryTarget implements RestoreTarget {
   }
 
   setXattr(handle: number, name: Uint8Array | undefined, attribute: Uint8Array, value: Uint8Array): boolean {
-    if (this.#options.asAnybody) return false;
+    if (this.#options.asAnybody || this.#options.withoutXattrs) return false;
     this.#at(handle, name).xattrs[latin(attribute)] = Buffer.from(value).toString("hex");
     return this.#set(handle, name, "xattr", {});
   }
@@ -207,6 +208,10 @@ export class MemoryTarget implements RestoreTarget {
       truncate: (file, size) => answer(() => this.truncate(file, BigInt(size))),
       setOwner: (file, uid, gid) => answer(() => this.setOwner(file, undefined, uid, gid)),
       setMode: (file, mode) => answer(() => this.setMode(file, undefined, mode)),
+      setXattr: (file, bytes, nameAt, valueAt, length) => {
+        const value = bytes.slice(valueAt, valueAt + length);
+        return this.setXattr(file, undefined, unterminated(bytes.subarray(nameAt)), value) ? 1 : 0;
+      },
       setTimes: (file, bytes, at) => {
         const [atime, atimeRest, mtime, mtimeRest] = new BigInt64Array(bytes.slice(at, at + 32).buffer);
         const time = (seconds: bigint, rest: bigint) => seconds * 1_000_000_000n + rest;
@@ -214,7 +219,7 @@ export class MemoryTarget implements RestoreTarget {
       },
       close: (file) => answer(() => this.close(file)),
       rename: (directory, from, bytes, at, replace) => {
-        this.plainFiles++;
+        this.plainNames.push(latin(unterminated(bytes.subarray(at))));
         return answer(() => this.rename(directory, unterminated(from), unterminated(bytes.subarray(at)), replace));
       },
       remove: (directory, name) => answer(() => this.remove(directory, unterminated(name))),
