@@ -1,11 +1,7 @@
-import { checksumLoader, putU32 } from "./checksum.ts";
 import { rawRange } from "./crc32c.ts";
 import { areFoldable, FOLD_FROM, foldedRange } from "./crc32c-fold.ts";
-import { loadBlake2b, loadSha256 } from "./hash-wasm.ts";
-import type { ChecksumSide } from "./interface.ts";
-import { checkRange } from "./range.ts";
-import { sectorRuns } from "./sector-run.ts";
-import { loadXxhash64 } from "./xxhash64.ts";
+import { loadSha256 } from "./hash-wasm.ts";
+import { checksumSide } from "./side.ts";
 
 export { CHECKSUM_TYPES, type Checksum, type ChecksumName } from "./checksum.ts";
 export { crc32cRawCombine } from "./crc32c.ts";
@@ -19,21 +15,4 @@ function raw(seed: number, bytes: Uint8Array, start: number, end: number): numbe
   return mayFold ? foldedRange(seed, bytes, start, end, rawRange) : rawRange(seed, bytes, start, end);
 }
 
-export const crc32c: ChecksumSide["crc32c"] = (data, previous = 0) => ~raw(~previous, data, 0, data.byteLength) >>> 0;
-
-export const crc32cRaw: ChecksumSide["crc32cRaw"] = (seed, data) => raw(seed, data, 0, data.byteLength);
-
-export const crc32cRawRange: ChecksumSide["crc32cRawRange"] = (seed, bytes, start, end) => {
-  checkRange(bytes, start, end);
-  return raw(seed, bytes, start, end);
-};
-
-export const loadChecksum: ChecksumSide["loadChecksum"] = checksumLoader(
-  {
-    crc32c: () => (data, start, end, target, at) => putU32(target, at, ~raw(-1, data, start, end)),
-    xxhash64: loadXxhash64,
-    sha256: loadSha256,
-    blake2b: loadBlake2b,
-  },
-  { crc32c: sectorRuns(raw) },
-);
+export const { crc32c, crc32cRaw, crc32cRawRange, loadChecksum } = checksumSide(raw, loadSha256);
