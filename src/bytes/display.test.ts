@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { toBytes } from "./bytes.ts";
-import { displayName, displayNames, textOf } from "./display.ts";
+import { displayLines, displayName, textOf } from "./display.ts";
 
 test("a name is shown as text, and what a terminal would obey is escaped", () => {
   expect(displayName(toBytes("grün/naïve"))).toBe("grün/naïve");
@@ -23,7 +23,8 @@ test("many names are shown as each of them is", () => {
   fc.assert(
     fc.property(fc.array(name), fc.nat(3), (names, long) => {
       for (let count = 0; count < long; count++) names.push(new Uint8Array(40_000).fill(0x61 + count));
-      expect(displayNames(names)).toEqual(names.map(displayName));
+      const lines = names.map((bytes) => `${displayName(bytes)}\n`);
+      expect(displayLines(names.map((bytes) => ({ name: bytes })))).toBe(lines.join(""));
     }),
   );
 });

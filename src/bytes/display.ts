@@ -18,32 +18,37 @@ export function displayName(name: Uint8Array): string {
 
 /** So many bytes of names are looked at together. */
 const TOGETHER_BYTES = 1 << 16;
+/** Made once: most lists are short, and there are many. */
+let together: Uint8Array | undefined;
 
-/** `displayName` of many names: those that stand for themselves, as most do, are made strings of together. */
-export function displayNames(names: readonly Uint8Array[]): string[] {
-  const texts: string[] = [];
-  const together = new Uint8Array(TOGETHER_BYTES);
-  for (let first = 0; first < names.length; ) {
-    let length = 0;
-    let last = first;
-    for (; last < names.length && length + names[last]!.byteLength <= TOGETHER_BYTES; last++) {
-      together.set(names[last]!, length);
-      length += names[last]!.byteLength;
-    }
-    const all = together.subarray(0, length);
-    if (last === first || !isPlain(all)) {
-      last = Math.max(last, first + 1);
-      while (first < last) texts.push(displayName(names[first++]!));
-      continue;
-    }
-    const text = decoder.decode(all);
-    for (let at = 0; first < last; first++) {
-      const end = at + names[first]!.byteLength;
-      texts.push(text.slice(at, end));
-      at = end;
+/** `displayName` of many, each with a line end: those that stand for themselves, as most do, are made a string together. */
+export function displayLines(entries: readonly { readonly name: Uint8Array }[]): string {
+  together ??= new Uint8Array(TOGETHER_BYTES);
+  let text = "";
+  let length = 0;
+  for (const { name } of entries) {
+    const end = length + name.byteLength;
+    if (end < TOGETHER_BYTES && copyPlain(name, together, length)) {
+      together[end] = LINE_END;
+      length = end + 1;
+    } else {
+      text += `${decoder.decode(together.subarray(0, length))}${displayName(name)}\n`;
+      length = 0;
     }
   }
-  return texts;
+  return text + decoder.decode(together.subarray(0, length));
+}
+
+const LINE_END = 0x0a;
+
+/** False for a name that does not stand for itself; some of it may have been copied. */
+function copyPlain(name: Uint8Array, target: Uint8Array, at: number): boolean {
+  for (let index = 0; index < name.byteLength; index++) {
+    const byte = name[index]!;
+    if (!isPlainByte(byte)) return false;
+    target[at + index] = byte;
+  }
+  return true;
 }
 
 /** As long as arguments of a call may safely be. */
@@ -52,10 +57,13 @@ const MAX_PLAIN_BYTES = 4096;
 /** Whether all bytes are ASCII and stand for themselves, as those of most names: lists are long. */
 function isPlain(name: Uint8Array): boolean {
   for (let at = 0; at < name.byteLength; at++) {
-    const byte = name[at]!;
-    if (byte < 0x20 || byte > 0x7e || byte === 0x5c) return false;
+    if (!isPlainByte(name[at]!)) return false;
   }
   return true;
+}
+
+function isPlainByte(byte: number): boolean {
+  return byte >= 0x20 && byte <= 0x7e && byte !== 0x5c;
 }
 
 /** The name as a string, when its bytes are UTF-8; otherwise it has no string that would give the same bytes back. */

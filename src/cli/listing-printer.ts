@@ -1,4 +1,4 @@
-import { displayName, displayNames } from "../bytes/display.ts";
+import { displayLines, displayName } from "../bytes/display.ts";
 import type { DirectoryEntry } from "../fs/directory.ts";
 import type { Inode } from "../fs/inode.ts";
 import { jsonNumber } from "./described.ts";
@@ -37,9 +37,7 @@ export class TextPrinter implements ListingPrinter {
   }
 
   entries(_directory: Inode, entries: readonly DirectoryEntry[]): Written {
-    if (entries.length === 0) return undefined;
-    const names = displayNames(entries.map(({ name }) => name));
-    return this.#out.text(`${names.join("\n")}\n`);
+    return entries.length === 0 ? undefined : this.#out.text(displayLines(entries));
   }
 
   async long(_directory: Inode, { name }: DirectoryEntry, inode: Inode | undefined): Promise<void> {

@@ -67,14 +67,9 @@ export class Listing {
     const inside: Pending[] = [];
     const print = (entries: readonly DirectoryEntry[]) => this.#print(directory, shown, entries, inside);
     for await (const batch of directory.readDirectory({ signal, onDamage: this.#failures.note })) {
-      const entries = this.#options.all ? batch : batch.filter(({ name }) => name[0] !== DOT);
-      if (!sorts) {
-        await print(entries);
-        continue;
-      }
-      for (const entry of entries) gathered.push(entry);
-      if (gathered.length <= MAX_SORTED) continue;
-      say(`btrkit: warning: ${shown || "the directory"} has too many names to sort them`);
+      for (const entry of batch) if (this.#options.all || entry.name[0] !== DOT) gathered.push(entry);
+      if (sorts && gathered.length <= MAX_SORTED) continue;
+      if (sorts) say(`btrkit: warning: ${shown || "the directory"} has too many names to sort them`);
       sorts = false;
       await print(gathered);
       gathered = [];

@@ -66,8 +66,12 @@ export async function* readDirectory(
   directory.demand("directory", "list");
   if (directory.isPlaceholder) return;
   const listing = new Listing(directory, options);
-  yield* listing.entries(DIR_INDEX);
-  if (listing.isDamaged) yield* listing.entries(DIR_ITEM);
+  try {
+    yield* listing.entries(DIR_INDEX);
+    if (listing.isDamaged) yield* listing.entries(DIR_ITEM);
+  } finally {
+    listing.end();
+  }
 }
 
 class Listing {
@@ -87,6 +91,10 @@ class Listing {
 
   get isDamaged(): boolean {
     return this.#damagedNodes.size > 0;
+  }
+
+  end(): void {
+    this.#watch.end();
   }
 
   /** @param type DIR_INDEX or DIR_ITEM: either has every entry. */

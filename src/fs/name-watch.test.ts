@@ -17,3 +17,12 @@ test("a name is new once, among a few as among very many", () => {
     expect(watch.add(new Uint8Array(1))).toBe(true);
   }
 });
+
+test("what one has seen is new to the next, which has its table", () => {
+  const names = Array.from({ length: 60 }, (_, number) => Uint8Array.of(number));
+  for (let round = 0; round < 3; round++) {
+    const watch = new NameWatch(0);
+    expect(names.map((name) => watch.add(name))).toEqual(names.map(() => true));
+    watch.end();
+  }
+});

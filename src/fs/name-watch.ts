@@ -7,12 +7,15 @@ const FIRST_SLOTS = 128;
 const MOST = 1 << 23;
 const SEEDS = [Math.random(), Math.random()].map((part) => Math.floor(part * 0x1_0000_0000)) as [number, number];
 
+/** Directories are many, and often of one size: making a table takes longer than filling it. */
+let spare: Float64Array<ArrayBuffer> | undefined;
+
 /**
  * Tells a name that may have come before, in 16 bytes a name, where a `Set` of strings takes about 80: names are told
  * apart by 53 bits, so what is said to be new is new, and what is not has to be looked for.
  */
 export class NameWatch {
-  #table: Float64Array;
+  #table: Float64Array<ArrayBuffer>;
   #count = 0;
   #large: NumberSet | undefined;
 
@@ -20,7 +23,13 @@ export class NameWatch {
   constructor(expected: number) {
     let slots = FIRST_SLOTS;
     while (slots < SMALL_SLOTS && slots < expected * 2) slots *= 2;
-    this.#table = new Float64Array(slots);
+    this.#table = spare?.length === slots ? spare.fill(0) : new Float64Array(slots);
+    spare = undefined;
+  }
+
+  /** No more names come: the next one may have its table. */
+  end(): void {
+    spare = this.#table;
   }
 
   /** @returns Whether no name like it has come. */
