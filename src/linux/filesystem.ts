@@ -136,7 +136,12 @@ export async function syncFilesystem(native: Native, fd: number): Promise<void> 
   await ioctlAsync(native, fd, SYNC, 0, { act: "sync filesystem" });
 }
 
-/** Begins to commit what has been done so far, and does not wait. @returns The generation to wait for. */
+/**
+ * Begins to commit what has been done so far, and does not wait for its end. While much is being written, Linux 6.18
+ * now and then takes as long as its commit interval (30 s) to begin.
+ *
+ * @returns The generation to wait for.
+ */
 export function startSync(native: Native, fd: number): bigint {
   const generation = new BigUint64Array(1);
   ioctl(native, fd, START_SYNC, new Uint8Array(generation.buffer), { act: "start sync" });

@@ -43,3 +43,8 @@ export function timeAt(batch: CommandBatch, i: number, field: "atime" | "mtime")
   const at = batch.valueAt(batch.find(i, number(field)));
   return { sec: batch.view.getBigInt64(at, true), nsec: batch.view.getUint32(at + 8, true) };
 }
+
+/** Bytes of commands `first` up to `end` in the stream. */
+export function bytesOf(batch: CommandBatch, first: number, end: number): number {
+  return batch.payloadAt(end - 1) + batch.payloadLength(end - 1) - batch.headerAt(first);
+}

@@ -22,10 +22,12 @@ import { loadNative, type Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { ReceiveThread } from "../receive-thread.ts";
 import { createSnapshot, createSubvolume, deleteSubvolume, setReadOnly, setReceivedSubvolume } from "../subvolume.ts";
+import { bytesOf } from "./command-values.ts";
 import { hasMark, openSubvolume, removeMark, setMark, temporaryName } from "./mark.ts";
 import { MountView } from "./mount.ts";
 import { SharedWork } from "./shared-work.ts";
 import type { ThreadSubvolume } from "./thread-messages.ts";
+import { WriteBehind } from "./write-behind.ts";
 import { type ApplyOptions, SubvolumeWriter } from "./writer.ts";
 
 export interface LiveTargetOptions extends Partial<ApplyOptions> {
@@ -76,6 +78,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   /** Of the devices, when receiving began. */
   readonly #writeErrors: bigint;
   readonly #commandsBeforeThread: number;
+  readonly #writeBehind: WriteBehind;
   #codecs: Codecs | undefined;
   #open: OpenSubvolume | undefined;
   #report: Report = () => {};
@@ -90,6 +93,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     this.#commandsBeforeThread = options.commandsBeforeThread ?? 500;
     this.#sectorSize = getFilesystemInfo(native, directory).sectorSize;
     this.#writeErrors = countWriteErrors(native, directory);
+    this.#writeBehind = new WriteBehind(native, directory);
     this.#mount = MountView.of(native, directory, options.rootMount);
   }
 
@@ -134,7 +138,13 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     } else if (this.#thread !== undefined) this.#share();
   }
 
-  apply(batch: CommandBatch, first: number, last: number): void | Promise<void> {
+  async apply(batch: CommandBatch, first: number, last: number): Promise<void> {
+    const { carried } = this.encoded;
+    await this.#carryOut(batch, first, last);
+    if (this.encoded.carried > carried) this.#writeBehind.add(bytesOf(batch, first, last));
+  }
+
+  #carryOut(batch: CommandBatch, first: number, last: number): Promise<void> {
     const { writer, shared } = this.#open!;
     if (shared !== undefined) return shared.apply(batch, first, last);
     this.#commands += smallCommands(batch, first, last);
@@ -149,6 +159,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   async complete(): Promise<void> {
     const { start, root, writer } = this.#open!;
     writer.close();
+    await this.#writeBehind.settle();
     if (this.#options.syncfs === true) await syncfs(this.#native, root);
     this.#refuseLostWrites(root);
     setReceivedSubvolume(this.#native, root, { uuid: start.uuid, stransid: start.ctransid });

@@ -2,6 +2,7 @@ import { isAboutOne, type Unit, unitAt } from "../../receive/schedule.ts";
 import type { Report } from "../../receive/target.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import type { ReceiveThread } from "../receive-thread.ts";
+import { bytesOf } from "./command-values.ts";
 import { Pending } from "./pending.ts";
 import { parentOf } from "./places.ts";
 import { Ring } from "./ring.ts";
@@ -143,9 +144,4 @@ export class SharedWork {
 function fits(batch: CommandBatch, first: number, end: number): boolean {
   for (let i = first; i < end; i++) if (batch.payloadLength(i) > Ring.slotBytes - 64) return false;
   return true;
-}
-
-/** Payload of commands `first` up to `end`. */
-function bytesOf(batch: CommandBatch, first: number, end: number): number {
-  return batch.payloadAt(end - 1) + batch.payloadLength(end - 1) - batch.headerAt(first);
 }
