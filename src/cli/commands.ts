@@ -46,6 +46,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./commands/subvolume-default.ts")).subvolumeSetDefault as Command,
   },
   { name: "property get", load: async () => (await import("./commands/property.ts")).propertyGet as Command },
+  { name: "property list", load: async () => (await import("./commands/property.ts")).propertyList as Command },
   { name: "property set", load: async () => (await import("./commands/property.ts")).propertySet as Command },
   { name: "restore", load: async () => (await import("./commands/restore.ts")).restore as Command },
   { name: "cp", load: async () => (await import("./commands/cp.ts")).cp as Command },

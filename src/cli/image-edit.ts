@@ -1,5 +1,5 @@
 import { displayName } from "../bytes/display.ts";
-import { makeDirectory } from "../edit/directory.ts";
+import { makeDirectory } from "../edit/create.ts";
 import type { Place } from "../edit/place.ts";
 import { BtrfsError } from "../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";

@@ -1,7 +1,9 @@
 import { dropExtents } from "../edit/extents.ts";
 import * as edit from "../edit/index.ts";
+import { addXattrsNow, handedDown } from "../edit/inherit.ts";
 import { insertInode, readInode, removeInodeItems } from "../edit/inode.ts";
 import type { Place } from "../edit/place.ts";
+import { inodePropertyNow } from "../edit/property.ts";
 import { INODE_NODATASUM, S_IFREG } from "../format/inode.ts";
 import type { Batches } from "./batches.ts";
 import type { CopyOptions } from "./options.ts";
@@ -121,7 +123,9 @@ async function copyLarge(
 /** A file that has no name, and is gone before the commit: it has its content like another one. */
 async function makeNameless(at: Place, like: bigint): Promise<bigint> {
   const { flags } = await readInode(at, like);
-  return insertInode(at, S_IFREG, { flags });
+  const inode = await insertInode(at, S_IFREG, { flags });
+  await at.tx.now(() => addXattrsNow(at, Number(inode), handedDown(inodePropertyNow(at, Number(like)))));
+  return inode;
 }
 
 async function removeNameless(at: Place, inode: bigint): Promise<void> {

@@ -197,11 +197,10 @@ export class Copier {
     return edit.findName(await this.#batches.place(tree), directory, name);
   }
 
-  #attributes({ stat }: SourceNode): edit.InodeAttributes {
+  #attributes({ stat }: SourceNode): edit.NewInode {
     const { preserve, owner } = this.#options;
-    const mode = preserve ? stat.mode : stat.mode & 0o777;
-    if (owner !== undefined) return { mode, ...owner };
-    return preserve ? { mode, uid: stat.uid, gid: stat.gid } : { mode };
+    if (!preserve) return { mode: stat.mode & 0o777, ...owner };
+    return { mode: stat.mode, uid: stat.uid, gid: stat.gid, ...owner, ownAccess: true };
   }
 
   /** What a copy has beside its content, which has been written: to write it changed the times. */

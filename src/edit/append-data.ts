@@ -3,8 +3,10 @@ import type { StoredData } from "../transaction/data-store.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 import { appendExtent, appendInline, isEmptyFile, openEnd } from "./append.ts";
 import { appendPacked, otherwise } from "./append-packed.ts";
+import { inodeView } from "./inode.ts";
 import { PIECE_BYTES } from "./pack.ts";
 import { numberOf, type Place } from "./place.ts";
+import { compressionNow } from "./property.ts";
 import { maxInlineBytes, type WriteOptions } from "./sectors.ts";
 
 /**
@@ -20,13 +22,16 @@ export function appendData(
   { compress, maxInline = DEFAULT_MAX_INLINE }: WriteOptions,
 ): MaybePromise<boolean> {
   const { sectorSize } = at.tx.volume;
-  const pack = compress?.pack;
-  if (data.byteLength === 0 || data.byteLength > MAX_APPENDED || (compress !== undefined && !pack)) return false;
+  if (data.byteLength === 0 || data.byteLength > MAX_APPENDED) return false;
   numberOf(inode);
   const end = openEnd(at, inode, offset);
   if (end === undefined) return false;
+  const how = compressionNow(at, end.inode, inodeView(at, end.item), compress);
   const limit = Math.min(maxInline, sectorSize - 1, maxInlineBytes(at));
-  if (compress !== undefined) return appendPacked(at, end, offset, data, { ...compress, pack: pack! }, limit);
+  if (how !== undefined) {
+    const { algorithm, pack } = how;
+    return pack === undefined ? false : appendPacked(at, end, offset, data, { algorithm, pack }, limit);
+  }
   if (offset === 0n && data.byteLength <= limit && isEmptyFile(at, end)) {
     appendInline(at, end, data, data.byteLength, COMPRESS_NONE);
     return true;

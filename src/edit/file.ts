@@ -7,7 +7,8 @@ import { appendData } from "./append-data.ts";
 import { dropExtents, extentEnd, firstExtent, insertHole } from "./extents.ts";
 import { editInode, type InodeView, readInode } from "./inode.ts";
 import { ceil, floor, larger } from "./offsets.ts";
-import { demandWritable, type Place } from "./place.ts";
+import { demandWritable, numberOf, type Place } from "./place.ts";
+import { compressionNow } from "./property.ts";
 import {
   BEHIND_ALL,
   convertInline,
@@ -72,9 +73,11 @@ async function overwrite(
   inode: bigint,
   offset: bigint,
   data: Uint8Array,
-  options: WriteOptions,
+  { compress: asked, maxInline }: WriteOptions,
 ): Promise<void> {
   const item = await changeFile(at, inode);
+  const compress = await at.tx.now(() => compressionNow(at, numberOf(inode), item, asked));
+  const options = { compress, maxInline };
   if (data.byteLength === 0) return;
   const end = offset + BigInt(data.byteLength);
   demandLength(at, inode, end);

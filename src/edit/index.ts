@@ -1,12 +1,20 @@
 export { type CloneSource, cloneRange } from "./clone.ts";
 export type { Algorithm } from "./content.ts";
-export * from "./directory.ts";
+export {
+  createFile,
+  makeDirectory,
+  makeSpecial,
+  makeSymlink,
+  type SpecialFile,
+} from "./create.ts";
+export { link, removeDirectory, unlink } from "./directory.ts";
 export { truncateFile, writeFile } from "./file.ts";
 export { preallocate, punchHole } from "./holes.ts";
-export { type AttributeChanges, type InodeAttributes, setAttributes } from "./inode.ts";
+export { type AttributeChanges, type InodeAttributes, type NewInode, setAttributes } from "./inode.ts";
 export { findName, getName, type NamedEntry } from "./names.ts";
 export type { Place } from "./place.ts";
 export { removePlaceholder } from "./placeholder.ts";
+export { rename } from "./rename.ts";
 export type { WriteOptions } from "./sectors.ts";
 export {
   createSubvolume,

@@ -23,6 +23,12 @@ export interface InodeAttributes {
   readonly otime?: bigint | undefined;
 }
 
+/** What is made in a directory; flags that are given stand for those that it would inherit, and for the property. */
+export interface NewInode extends InodeAttributes {
+  /** Its mode and group are these, whatever setgid and the default ACL of the directory say. */
+  readonly ownAccess?: boolean | undefined;
+}
+
 export function inodeKey(inode: bigint): Key {
   return keyOf(inode, INODE_ITEM, 0n);
 }

@@ -3,6 +3,7 @@ import { displayName } from "../bytes/display.ts";
 import { readSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
 import { DirItem, dirEntryEnd, NAME_LEN } from "../format/dir-item.ts";
+import { S_IFDIR, S_IFMT } from "../format/inode.ts";
 import { decodeKey, type Key } from "../format/key.ts";
 import { DIR_INDEX, DIR_ITEM } from "../format/key-type.ts";
 import { ITEM_HEADER_BYTES } from "../format/node.ts";
@@ -10,7 +11,7 @@ import type { DelayedItem } from "../transaction/delayed-items.ts";
 import { leafCapacity } from "../transaction/leaf.ts";
 import { fillDirEntry, setTime } from "../transaction/new-items.ts";
 import { nameHash } from "../tree/hash.ts";
-import { changeInode, inodeItem } from "./inode.ts";
+import { changeInode, inodeItem, inodeView } from "./inode.ts";
 import { nextIndex, numberOf, type Place } from "./place.ts";
 
 // Steps that end in "Now" don't wait: they may throw `Wait`, and do so before they change anything.
@@ -42,9 +43,15 @@ export function entryNow(at: Place, directory: number, name: Uint8Array): NamedE
   return found === undefined ? undefined : entryAt(found);
 }
 
-/** Where the DIR_ITEM has a name. @throws {Wait} */
-export function locateNow({ tx, tree }: Place, directory: number, name: Uint8Array): Located | undefined {
-  const item = tx.items(tree).find(directory, DIR_ITEM, nameHash(name));
+/** Where an inode's items have a name, of an entry or of an attribute. @throws {Wait} */
+export function locateNow(
+  { tx, tree }: Place,
+  inode: number,
+  name: Uint8Array,
+  type = DIR_ITEM,
+  hash = nameHash(name),
+): Located | undefined {
+  const item = tx.items(tree).find(inode, type, hash);
   if (item === undefined) return undefined;
   const { view } = item;
   const data = item.data!;
@@ -79,6 +86,14 @@ export function getNameNow(at: Place, directory: number, name: Uint8Array): Loca
 export async function getName(at: Place, directory: bigint, name: Uint8Array): Promise<NamedEntry> {
   const number = numberOf(directory);
   return at.tx.now(() => entryAt(getNameNow(at, number, name)));
+}
+
+/** @throws {BtrfsError} `kind`; {Wait}. */
+export function demandDirectoryNow(at: Place, inode: number): void {
+  const { mode } = inodeView(at, inodeItem(at, inode));
+  if ((mode & S_IFMT) === S_IFDIR) return;
+  const where = { where: { tree: at.tree, inode: BigInt(inode) } };
+  throw new BtrfsError("kind", "Cannot make name: its parent is no directory", where);
 }
 
 /** A name that a directory is about to get. */

@@ -50,7 +50,8 @@ export async function storeInline(
 ): Promise<bigint | undefined> {
   const { sectorSize } = at.tx.volume;
   const limit = Math.min(maxInline, sectorSize - 1, maxInlineBytes(at));
-  if (data.byteLength > sectorSize) return undefined;
+  // Without copy-on-write data has a place of its own, as with the kernel.
+  if (data.byteLength > sectorSize || (item.flags & BigInt(INODE_NODATACOW)) !== 0n) return undefined;
   const packed =
     compress === undefined || isPlain(item) ? undefined : await compressed(at, data, 0n, compress, limit, true);
   if (packed === undefined && data.byteLength > limit) return undefined;

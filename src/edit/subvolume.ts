@@ -30,10 +30,11 @@ import {
 import { randomUuid } from "../transaction/random-uuid.ts";
 import type { Transaction } from "../transaction/transaction.ts";
 import { nameHash } from "../tree/hash.ts";
-import type { InodeAttributes } from "./inode.ts";
+import { addXattrsNow, beginSubvolumeNow } from "./inherit.ts";
+import type { NewInode } from "./inode.ts";
 import { inodeKey } from "./inode.ts";
 import { addEntry, demandAbsent, removeEntry } from "./names.ts";
-import { demandWritable, forgetWritable, type Place } from "./place.ts";
+import { demandWritable, forgetWritable, numberOf, type Place } from "./place.ts";
 
 type Root = InstanceType<typeof RootItem>;
 
@@ -46,7 +47,7 @@ export interface NewSubvolume {
   /** Random by default. */
   readonly uuid?: Uint8Array | undefined;
   /** Of its root directory. */
-  readonly attributes?: InodeAttributes | undefined;
+  readonly attributes?: NewInode | undefined;
 }
 
 /** A new, empty subvolume in a directory. @returns Its id. @throws {BtrfsError} `exists`, `path`. */
@@ -59,17 +60,20 @@ export async function createSubvolume(
   const { tx, now } = at;
   const bytes = toBytes(name);
   await demandWritable(at);
+  const begins = await tx.now(() => beginSubvolumeNow(at, numberOf(directory), attributes));
   const id = await nextSubvolume(tx);
   const item = newRootItem({ logical: 0, level: 0, generation: tx.generation, nodeSize: 0 });
   item.inode.nbytes = BigInt(tx.volume.nodeSize);
   initSubvolumeRoot(item, uuid, tx.generation, now);
   await enterSubvolume(at, directory, bytes, id, 0n);
   await tx.createTree(keyOf(id, ROOT_ITEM, 0n), item);
-  const root = newDirectoryInode(attributes.mode ?? 0o755, tx.generation, now);
+  const root = newDirectoryInode(begins.attributes.mode!, tx.generation, now);
+  root.flags = begins.attributes.flags!;
   root.uid = attributes.uid ?? 0;
   root.gid = attributes.gid ?? 0;
   await tx.insert(id, inodeKey(ROOT_DIRECTORY), bytesOf(root));
   await tx.insert(id, keyOf(ROOT_DIRECTORY, INODE_REF, ROOT_DIRECTORY), encodeInodeRef(0n, PARENT));
+  await tx.now(() => addXattrsNow({ ...at, tree: id }, Number(ROOT_DIRECTORY), begins.xattrs));
   await addUuid(tx, UUID_SUBVOL, uuid, id);
   return id;
 }

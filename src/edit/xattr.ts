@@ -3,24 +3,36 @@ import { BtrfsError } from "../errors.ts";
 import { decodeDirEntries, FT_XATTR, NAME_LEN } from "../format/dir-item.ts";
 import { keyOf } from "../format/key.ts";
 import { XATTR_ITEM } from "../format/key-type.ts";
-
 import { encodeDirEntry, setTime } from "../transaction/new-items.ts";
 import { nameHash } from "../tree/hash.ts";
-import { editInode } from "./inode.ts";
+import { editInode, readInode } from "./inode.ts";
 import { maxItemBytes, nameWhere } from "./names.ts";
 import { demandWritable, type Place } from "./place.ts";
+import { applyProperty, hasProperties, isProperty, propertyChange } from "./property.ts";
 
 const NOWHERE = keyOf(0n, 0, 0n);
+const NOTHING = new Uint8Array(0);
 const CAPABILITY = toBytes("security.capability");
 
 /**
  * Gives an inode an extended attribute, in place of the one of this name if there is one.
  *
- * @param name With its prefix, as `user.comment`. ACLs and capabilities are in the form in which they are stored.
- * @throws {BtrfsError} `limit` when it does not fit into a leaf.
+ * @param name With its prefix, as `user.comment`. ACLs and capabilities are in the form in which they are stored. What
+ * `btrfs.compression` says holds for what is written from then on; empty, it is removed.
+ * @throws {BtrfsError} `limit` when it does not fit into a leaf; `kind` for a property that can't be had.
  */
 export async function setXattr(at: Place, inode: bigint, name: string | Uint8Array, value: Uint8Array): Promise<void> {
   const bytes = toBytes(name);
+  if (!isProperty(bytes)) return put(at, inode, bytes, value);
+  await demandWritable(at);
+  const change = propertyChange(at, inode, await readInode(at, inode), bytes, value);
+  if (change === "nothing") return;
+  if (change === "set") await put(at, inode, bytes, value);
+  else await take(at, inode, bytes);
+  await editInode(at, inode, (item) => applyProperty(item, value));
+}
+
+async function put(at: Place, inode: bigint, bytes: Uint8Array, value: Uint8Array): Promise<void> {
   if (bytes.byteLength === 0 || bytes.byteLength > NAME_LEN || bytes.includes(0)) {
     throw new BtrfsError(
       "limit",
@@ -50,27 +62,29 @@ export async function setXattr(at: Place, inode: bigint, name: string | Uint8Arr
 export async function removeXattr(at: Place, inode: bigint, name: string | Uint8Array): Promise<void> {
   const bytes = toBytes(name);
   await demandWritable(at);
-  const key = keyOf(inode, XATTR_ITEM, BigInt(nameHash(bytes)));
-  const before = (await at.tx.get(at.tree, key))?.byteLength;
-  const others = await otherEntries(at, inode, bytes);
-  const data = concatBytes(others ?? []);
-  if (before === undefined || data.byteLength === before) {
+  if (isProperty(bytes) && !hasProperties((await readInode(at, inode)).mode)) return;
+  if (!(await take(at, inode, bytes))) {
     throw new BtrfsError("missing", "Cannot remove attribute: there is none of this name", nameWhere(at, inode, bytes));
   }
+  if (isProperty(bytes)) await editInode(at, inode, (item) => applyProperty(item, NOTHING));
+}
+
+/** @returns Whether it was there. */
+async function take(at: Place, inode: bigint, name: Uint8Array): Promise<boolean> {
+  const key = keyOf(inode, XATTR_ITEM, BigInt(nameHash(name)));
+  const before = (await at.tx.get(at.tree, key))?.byteLength;
+  const others = await otherEntries(at, inode, name);
+  const data = concatBytes(others ?? []);
+  if (before === undefined || data.byteLength === before) return false;
   if (data.byteLength === 0) await at.tx.remove(at.tree, key);
   else await at.tx.replace(at.tree, key, data);
   await editInode(at, inode, (item) => setTime(item.ctime, at.now));
+  return true;
 }
 
 /** A file whose content is changed loses its capability, as with the kernel: who may do what was granted to the old one. */
 export async function dropCapability(at: Place, inode: bigint): Promise<void> {
-  if ((await at.tx.get(at.tree, keyOf(inode, XATTR_ITEM, BigInt(nameHash(CAPABILITY))))) === undefined) return;
-  try {
-    await removeXattr(at, inode, CAPABILITY);
-  } catch (error) {
-    // Another name has its hash.
-    if (!(error instanceof BtrfsError) || error.code !== "missing") throw error;
-  }
+  await take(at, inode, CAPABILITY);
 }
 
 /** The entries of other names with the same hash, as they are stored; `undefined` where there is no item. */

@@ -1,8 +1,10 @@
 import { loadCodecs } from "#codec";
-import { createNow, linkNow, renameNow } from "../edit/directory.ts";
+import { createNow } from "../edit/create.ts";
+import { linkNow } from "../edit/directory.ts";
 import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
 import { lookAtInode, setAttributesNow } from "../edit/inode.ts";
+import { renameNow } from "../edit/rename.ts";
 import { writeEncodedNow } from "../encoded/write.ts";
 import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";
 import { FT_DIR } from "../format/dir-item.ts";
@@ -54,7 +56,7 @@ export function imageCommands(work: ImageWork): CommandHandlers {
       then(make(work.at, directory, nameOf(path)), (inode) => work.paths.remember(path, inode)),
     );
   const createOf = (path: Uint8Array, type: number, mode: number) =>
-    create(path, (at, directory, name) => createNow(at, directory, name, type, { mode }));
+    create(path, (at, directory, name) => createNow(at, directory, name, type, { mode, ownAccess: true }));
 
   const writePlain = async (
     { data }: CommandNamed<"encodedWrite">,
@@ -125,7 +127,7 @@ export function imageCommands(work: ImageWork): CommandHandlers {
     mkfifo: ({ path }) => createOf(path, S_IFIFO, 0o600),
     mksock: ({ path }) => createOf(path, S_IFSOCK, 0o600),
     symlink: ({ path, pathLink }) =>
-      create(path, (at, directory, name) => edit.makeSymlink(at, directory, name, pathLink)),
+      create(path, (at, directory, name) => edit.makeSymlink(at, directory, name, pathLink, { ownAccess: true })),
     rename: ({ path, pathTo }) =>
       then(parentOf(path), (from) =>
         then(parentOf(pathTo), (to) =>
@@ -202,7 +204,7 @@ async function makeNode(
   { mode, rdev }: CommandNamed<"mknod">,
 ): Promise<bigint> {
   const kind = NODE_KINDS.get(Number(mode) & S_IFMT);
-  const attributes = { mode: Number(mode) & 0o7777 };
+  const attributes = { mode: Number(mode) & 0o7777, ownAccess: true };
   if (kind === "fifo" || kind === "socket") return edit.makeSpecial(at, directory, name, { kind }, attributes);
   if (kind !== "char" && kind !== "block") {
     throw new BtrfsError("corrupt", `Cannot make device: mode 0${mode.toString(8)} is none's`);

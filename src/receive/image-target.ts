@@ -105,7 +105,7 @@ export class ImageTarget implements ReceiveTarget {
       const directory = this.#options.directory ?? FIRST_FREE_OBJECTID;
       let id: bigint;
       if (start.parent === undefined) {
-        id = await edit.createSubvolume(at, directory, start.name);
+        id = await edit.createSubvolume(at, directory, start.name, { attributes: { ownAccess: true } });
       } else {
         const parent = await findReceived(tx, start.parent.uuid);
         if (parent === undefined) throw parentMissing();

@@ -83,6 +83,25 @@ test("properties are set and printed, and a read-only subvolume becomes writable
   done("property", "set", `${image}:/fixed`, "ro", "true");
 }, 120_000);
 
+test("the compression property is set and printed, and what is copied below it is compressed by it", () => {
+  const text = join(folder, "text");
+  writeFileSync(text, Buffer.alloc(300_000, "some text that repeats "));
+  done("subvolume", "create", `${image}:/packed`);
+  done("property", "set", `${image}:/packed`, "compression", "zstd");
+  expect(done("property", "get", `${image}:/packed`)).toBe("ro=false\ncompression=zstd\n");
+  expect(done("property", "list", `${image}:/packed`)).toMatch(/^ro .*\ncompression .*\n$/);
+  done("cp", text, `${image}:/packed/text`);
+  expect(done("property", "get", `${image}:/packed/text`, "compression")).toBe("compression=zstd\n");
+  expect(done("du", `${image}:/packed`)).toContain("zstd");
+  done("property", "set", `${image}:/packed/text`, "compression", "none");
+  done("cp", "--compress", "lzo", text, `${image}:/packed/text`);
+  expect(done("du", `${image}:/packed`)).not.toMatch(/zstd|lzo/);
+  done("property", "set", `${image}:/packed/text`, "compression", "");
+  expect(done("property", "get", `${image}:/packed/text`)).toBe("");
+  expect(refused("property", "set", `${image}:/packed`, "compression", "brotli")).toContain("zlib, lzo, zstd");
+  done("subvolume", "delete", "--now", `${image}:/packed`);
+}, 120_000);
+
 test("an extent read from one file is written to another, with the errors of the ioctl", () => {
   const metadata = join(folder, "metadata.json");
   const data = join(folder, "data");

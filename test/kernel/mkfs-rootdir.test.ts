@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ByteStore } from "../../src/device/source.ts";
-import { createFile } from "../../src/edit/directory.ts";
+import { createFile } from "../../src/edit/create.ts";
 import { writeFile } from "../../src/edit/file.ts";
 import { closeSourceHost, openSourceHost, treeSourceOf } from "../../src/linux/source-host.ts";
 import { type MakeOptions, makeFilesystem } from "../../src/mkfs/mkfs.ts";
