@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { Filesystem } from "../fs/filesystem.ts";
@@ -23,6 +24,7 @@ export function imageSender(context: Context, options: ImageOptions, threadCount
     isLive: false,
     async find(word, what, mayBeWritable = false) {
       if (parsePlace(word).kind !== "image") {
+        if (!existsSync(word.split(":", 1)[0]!)) throw new BtrfsError("missing", `unable to resolve ${word}`);
         throw new UnsupportedError(`Cannot send ${word}: it is no part of an image, as IMAGE:PATH is`);
       }
       image = imagePlace(word).image;

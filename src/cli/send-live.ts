@@ -1,4 +1,3 @@
-import { constants } from "node:fs";
 import { BtrfsError, KernelError } from "../errors.ts";
 import { LiveSendSource } from "../linux/live-send-source.ts";
 import { sendStream } from "../linux/send.ts";
@@ -7,7 +6,7 @@ import { listLiveSubvolumes } from "../linux/subvolume-list.ts";
 import { type SendOptions, send } from "../send/send.ts";
 import type { ByteSink } from "../stream/output.ts";
 import { LivePlace, realPath } from "./live.ts";
-import { livePath } from "./places.ts";
+import { livePath, parsePlace } from "./places.ts";
 import type { Sender } from "./sender.ts";
 
 /** Who makes the stream of what is mounted. */
@@ -20,7 +19,7 @@ export function liveSender(engine: Engine): Sender {
   return {
     isLive: true,
     async find(word, what) {
-      const place = new LivePlace(livePath(word, "send"), constants.O_RDONLY | constants.O_DIRECTORY);
+      const place = new LivePlace(pathOf(word));
       let isKept = false;
       try {
         if ((flagsOf(place, word) & SUBVOL_RDONLY) === 0n) {
@@ -53,12 +52,18 @@ export function liveSender(engine: Engine): Sender {
   };
 }
 
+/** A file on a mounted filesystem looks like an image, of which it would be the top; here it is no subvolume. */
+function pathOf(word: string): string {
+  const place = parsePlace(word);
+  return place.kind === "image" && place.image === word ? word : livePath(word, "send");
+}
+
 function flagsOf({ native, fd }: LivePlace, word: string): bigint {
   try {
     return getSubvolumeFlags(native, fd);
   } catch (cause) {
     if (!(cause instanceof KernelError && cause.errno === "EINVAL")) throw cause;
-    throw new BtrfsError("kind", `failed to get flags for subvolume ${word}: Invalid argument`, { cause });
+    throw new BtrfsError("kind", `failed to get flags for subvolume ${realPath(word)}: Invalid argument`, { cause });
   }
 }
 

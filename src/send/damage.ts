@@ -8,7 +8,7 @@ import { FileData } from "./file-data.ts";
 import { readFileItem } from "./file-item.ts";
 import { hasChecksums, type InodeFacts } from "./inode-facts.ts";
 import { CommandOutput } from "./output.ts";
-import { pathIn } from "./path-bytes.ts";
+import { join, pathIn } from "./path-bytes.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
 import { whenRead } from "./unread.ts";
@@ -16,7 +16,8 @@ import { whenRead } from "./unread.ts";
 /** A file that was not sent, and why. */
 export interface LeftOut {
   readonly inode: number;
-  readonly path: Uint8Array;
+  /** All that it has in the snapshot. */
+  readonly paths: readonly Uint8Array[];
   readonly error: BtrfsError;
 }
 
@@ -68,7 +69,11 @@ export class DamageCheck {
 
   async #remember(inode: number, error: unknown): Promise<false> {
     if (!(error instanceof BtrfsError)) throw error;
-    this.leftOut.set(inode, { inode, path: await whenRead(() => pathIn(this.#snapshot, inode)), error });
+    const paths: Uint8Array[] = [];
+    for (const { dir, name } of await whenRead(() => this.#snapshot.allNames(inode))) {
+      paths.push(join(await whenRead(() => pathIn(this.#snapshot, dir)), name));
+    }
+    this.leftOut.set(inode, { inode, paths, error });
     return false;
   }
 }

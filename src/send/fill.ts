@@ -5,6 +5,7 @@ import { COMPRESS_LZO, COMPRESS_ZLIB, COMPRESS_ZSTD } from "../format/file-exten
 import { commandCrc } from "../stream/crc.ts";
 import { COMMAND_HEADER_BYTES } from "../stream/wire.ts";
 import { type Chunk, type ChunkFiller, DECODED, INLINE, type Piece, type Pieces, PLAIN, STORED } from "./chunk.ts";
+import { inFile } from "./lost-data.ts";
 import type { DataSource } from "./source.ts";
 
 /** While the sink has a chunk, the next one is made. */
@@ -34,9 +35,13 @@ export class DataFiller implements ChunkFiller {
       let crc: number | undefined;
       if (chunk.nextPiece < pieces.count && pieces.at(chunk.nextPiece) < end) {
         const piece = pieces.read(chunk.nextPiece);
-        crc = this.#fillAtHand(chunk, at, length, piece);
-        const waiting = crc === undefined ? this.#fillPiece(chunk, piece) : undefined;
-        if (waiting !== undefined) await waiting;
+        try {
+          crc = this.#fillAtHand(chunk, at, length, piece);
+          const waiting = crc === undefined ? this.#fillPiece(chunk, piece) : undefined;
+          if (waiting !== undefined) await waiting;
+        } catch (error) {
+          throw inFile(error, piece, bytes, at);
+        }
         chunk.nextPiece++;
       }
       view.setUint32(at + 6, crc ?? commandCrc(bytes, at, length), true);

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
 import { TestFilesystem } from "./support/filesystem.ts";
@@ -49,15 +49,42 @@ describeKernel("btrkit send of mounted snapshots", () => {
     const stream = join(filesystem.work, "stream");
     expect((await btrkit(["-q", "-f", stream, "s1"], directory)).code).toBe(0);
     expect(Buffer.compare(readFileSync(stream), byEnvironment.stdout)).toBe(0);
-    for (const args of [["live"], ["s1/d"], ["-p", "live", "s2"], ["-c", "live", "s2"], ["--force", "live"]]) {
+    const refused = [["live"], ["s1/d"], ["s1/b"], ["-p", "live", "s2"], ["-p", "s1/b", "s2"], ["-c", "live", "s2"]];
+    for (const args of [...refused, ["--force", "live"], ["nothing"]]) {
       const ours = await btrkit(args, directory);
       expect([args, ours.code, ours.stdout.byteLength]).toEqual([args, 1, 0]);
+      if (args[0] === "nothing") expect(ours.stderr.toString()).toBe("ERROR: unable to resolve nothing\n");
       if (args[0] === "--force") continue;
       const kernel = await tryRun("btrfs", ["send", ...args], { directory });
       expect([args, kernel.code]).toEqual([args, 1]);
-      if (args.includes("live")) {
-        expect([args, ours.stderr.toString()]).toEqual([args, kernel.stderr.toString()]);
-      }
+      expect([args, ours.stderr.toString()]).toEqual([args, kernel.stderr.toString()]);
     }
+  });
+
+  test("names all links of what it leaves out, and the file that it ends with; progress comes to the whole", async () => {
+    await using filesystem = await TestFilesystem.make({ mkfs: ["-d", "single"] });
+    const { directory, work } = filesystem;
+    const script = `btrfs -q subvolume create live; (echo MARK; head -c 90000 /dev/urandom) > live/f; mkdir live/d
+      ln live/f live/d/g; head -c 90000 /dev/urandom > live/good; btrfs -q subvolume snapshot -r live s1; sync`;
+    await run("bash", ["-ec", script], { directory });
+    await filesystem.unmount();
+    const image = filesystem.images[0]!;
+    const bytes = readFileSync(image);
+    const at = bytes.indexOf("MARK\n");
+    expect(at).toBeGreaterThan(0);
+    bytes[at + 50_000]! ^= 1;
+    writeFileSync(image, bytes);
+    const stream = join(work, "stream");
+    const failed = await btrkit(["-q", "-f", stream, `${image}:/s1`], work);
+    expect(failed.code).toBe(1);
+    expect(failed.stderr.toString()).toMatch(/ERROR: cannot trust data: .*path f, inode 257/);
+    const sent = await btrkit(["--skip-damaged", "--progress=json", "-f", stream, `${image}:/s1`], work);
+    expect(sent.code).toBe(4);
+    const lines = sent.stderr.toString().trim().split("\n");
+    expect(lines.flatMap((line) => /^left out ([^:]+):/.exec(line)?.[1] ?? [])).toEqual(["f", "d/g"]);
+    const last = JSON.parse(lines.filter((line) => line.startsWith("{")).at(-1)!);
+    expect(last).toMatchObject({ done: true, bytes: statSync(stream).size, total_bytes: statSync(stream).size });
+    const estimated = await btrkit(["--skip-damaged", "--dry-run", `${image}:/s1`], work);
+    expect([estimated.code, estimated.stderr.toString().match(/left out/g)?.length]).toEqual([4, 2]);
   });
 });

@@ -72,7 +72,10 @@ among the clone sources. What is mounted is sent by the kernel unless --engine, 
     if (options.force && sender.isLive) throw new BtrfsError("kind", "--force is for unmounted images");
     const plans = await makePlans(sender, words, options, protocol, context.signal);
     const source = await sender.source();
-    if (options.dryRun) return await dryRun(context, source, plans, options.format === "json");
+    if (options.dryRun) {
+      const left = await dryRun(context, source, plans, options.format === "json");
+      return tellLeftOut(context, left);
+    }
     let total: number | undefined;
     if (mode !== "off" && !(sender.isLive && engine === "kernel")) {
       total = 0;
@@ -89,16 +92,24 @@ among the clone sources. What is mounted is sent by the kernel unless --engine, 
         const onProgress = ({ bytes }: { readonly bytes: number }): void => progress.update(before + bytes);
         const sent = await sender.send(source, { ...plan.options, onProgress }, sink);
         before += sent.bytes;
+        progress.update(before);
         leftOut.push(...sent.leftOut);
       }
     } finally {
       progress.end();
     }
     file?.finish();
-    for (const { path, error } of leftOut) context.say(`left out ${displayName(path)}: ${error.message}`);
-    return leftOut.length > 0 ? EXIT.damaged : undefined;
+    return tellLeftOut(context, leftOut);
   },
 });
+
+/** @returns The exit status. */
+function tellLeftOut({ say }: Context, leftOut: readonly LeftOut[]): number | undefined {
+  for (const { paths, error } of leftOut) {
+    for (const path of paths) say(`left out ${displayName(path)}: ${error.message}`);
+  }
+  return leftOut.length > 0 ? EXIT.damaged : undefined;
+}
 
 interface Plan {
   readonly word: string;
@@ -188,9 +199,10 @@ async function dryRun(
   source: SendSource,
   plans: readonly { readonly word: string; readonly options: SendOptions }[],
   asJson: boolean,
-): Promise<undefined> {
+): Promise<LeftOut[]> {
   const found: { readonly word: string; readonly summary: SendSummary }[] = [];
   for (const { word, options } of plans) found.push({ word, summary: await estimateSend(source, options) });
+  const leftOut = found.flatMap(({ summary }) => summary.leftOut);
   const total = found.reduce((sum, { summary }) => sum + summary.bytes, 0);
   if (asJson) {
     const subvolumes = found.map(({ word, summary }) => ({
@@ -199,7 +211,7 @@ async function dryRun(
       commands: Object.fromEntries([...summary.counts].map(([name, count]) => [name, { ...count }])),
     }));
     await out.document("send-dry-run", { bytes: total, subvolumes });
-    return undefined;
+    return leftOut;
   }
   for (const { word, summary } of found) {
     await out.line(`${word}: ${summary.bytes} bytes`);
@@ -210,5 +222,5 @@ async function dryRun(
     }
   }
   if (found.length > 1) await out.line(`${total} bytes in all`);
-  return undefined;
+  return leftOut;
 }
