@@ -1,7 +1,7 @@
 import { comparePackedKeys } from "../format/key.ts";
-import { itemSize, itemStart, keyAt, type Leaf } from "../format/node.ts";
+import { keyAt, type Leaf } from "../format/node.ts";
+import { countSame } from "../tree/same-items.ts";
 import type { BlockTree, LeavesAhead } from "../tree/source.ts";
-import { announceDifferent, announceLeaves } from "./leaf-order.ts";
 import { Cursor, isSameChild } from "./tree-cursor.ts";
 
 export const SAME = 0;
@@ -23,97 +23,100 @@ export type OnItem = (
 
 /** Gives all of a tree's items as new ones. */
 export async function walkTree(tree: BlockTree, onItem: OnItem, ahead?: LeavesAhead): Promise<void> {
-  const cursor = new Cursor(tree);
+  const cursor = new Cursor(tree, ahead && ((leaves) => ahead.announce(leaves)));
   try {
-    for (let goesOn = cursor.node.count > 0; goesOn; ) {
-      const isLeaf = cursor.level === 0;
-      if (cursor.entersParent) announceLeaves(cursor, ahead);
-      const waiting = isLeaf ? onItem(NEW, cursor.node, cursor.slot, undefined, 0) : cursor.down();
-      if (waiting !== undefined) await waiting;
-      if (isLeaf) goesOn = cursor.next();
-    }
+    await goThrough(cursor, (leaf, slot) => onItem(NEW, leaf, slot, undefined, 0));
   } finally {
     cursor.close();
   }
+}
+
+/** Takes what comparing two trees finds. */
+export interface Comparison {
+  readonly onItem: OnItem;
+  /**
+   * Takes as many as it can, at once, of `count` items that both have, from this slot of the left leaf on. What it leaves
+   * begins with an item for `onItem`.
+   */
+  passSame(left: Leaf, slot: number, count: number): number;
 }
 
 /**
  * Compares two trees in key order. A block that both have under the same key is passed over, as the kernel does: side
  * by side, so that a shared block is still looked into where the other side has just been entered.
  */
-export async function compareTrees(
-  left: BlockTree,
-  right: BlockTree,
-  onItem: OnItem,
-  ahead?: LeavesAhead,
-): Promise<void> {
+export async function compareTrees(left: BlockTree, right: BlockTree, comparison: Comparison): Promise<void> {
   const a = new Cursor(left);
   const b = new Cursor(right);
   try {
-    await compareFrom(a, b, onItem, ahead);
+    await compareFrom(a, b, comparison);
   } finally {
     a.close();
     b.close();
   }
 }
 
-async function compareFrom(a: Cursor, b: Cursor, onItem: OnItem, ahead: LeavesAhead | undefined): Promise<void> {
-  let hasLeft = a.node.count > 0;
-  let hasRight = b.node.count > 0;
-  while (hasLeft || hasRight) {
-    if (a.entersParent || b.entersParent) announceDifferent(a, b, ahead);
-    if (!hasRight || !hasLeft) {
-      const rest = hasLeft ? a : b;
-      let goesOn = true;
-      if (rest.level > 0) {
-        const waiting = rest.down();
-        if (waiting !== undefined) await waiting;
-      } else {
-        const waiting = hasLeft
-          ? onItem(NEW, a.node, a.slot, undefined, 0)
-          : onItem(GONE, undefined, 0, b.node, b.slot);
-        if (waiting !== undefined) await waiting;
-        goesOn = rest.next();
-      }
-      if (hasLeft) hasLeft = goesOn;
-      else hasRight = goesOn;
-      continue;
-    }
-    if (a.level !== b.level) {
-      const waiting = (a.level > b.level ? a : b).down();
+async function compareFrom(a: Cursor, b: Cursor, comparison: Comparison): Promise<void> {
+  while (!a.isAtEnd && !b.isAtEnd) {
+    if (a.level === 0 && b.level === 0) {
+      const waiting = compareLeaves(a, b, comparison);
       if (waiting !== undefined) await waiting;
-      continue;
-    }
-    const order = comparePackedKeys(a.node.view, keyAt(a.node, a.slot), b.node.view, keyAt(b.node, b.slot));
-    if (a.level === 0) {
-      let waiting: Promise<void> | undefined;
-      if (order < 0) waiting = onItem(NEW, a.node, a.slot, undefined, 0);
-      else if (order > 0) waiting = onItem(GONE, undefined, 0, b.node, b.slot);
-      else waiting = onItem(isSameItem(a, b) ? SAME : CHANGED, a.node, a.slot, b.node, b.slot);
+    } else if (a.level !== b.level) {
+      const waiting = a.level > b.level ? a.down(b.leaf) : b.down(a.leaf);
       if (waiting !== undefined) await waiting;
-      if (order <= 0) hasLeft = a.next();
-      if (order >= 0) hasRight = b.next();
-    } else if (order === 0 && isSameChild(a.node, a.slot, b.node, b.slot)) {
-      hasLeft = a.next();
-      hasRight = b.next();
     } else {
+      const order = comparePackedKeys(a.node.view, keyAt(a.node, a.slot), b.node.view, keyAt(b.node, b.slot));
+      if (order === 0 && isSameChild(a.node, a.slot, b.node, b.slot)) {
+        a.next();
+        b.next();
+        continue;
+      }
       const left = order <= 0 ? a.down() : undefined;
       if (left !== undefined) await left;
-      const right = order >= 0 ? b.down() : undefined;
+      const right = order >= 0 ? b.down(a.leaf) : undefined;
       if (right !== undefined) await right;
     }
   }
+  const { onItem } = comparison;
+  await goThrough(a, (leaf, slot) => onItem(NEW, leaf, slot, undefined, 0));
+  await goThrough(b, (leaf, slot) => onItem(GONE, undefined, 0, leaf, slot));
 }
 
-function isSameItem(a: Cursor, b: Cursor): boolean {
-  const size = itemSize(a.node, a.slot);
-  if (size !== itemSize(b.node, b.slot)) return false;
-  const left = a.node.view;
-  const right = b.node.view;
-  let i = itemStart(a.node, a.slot);
-  let j = itemStart(b.node, b.slot);
-  const end = i + size;
-  for (; i + 4 <= end; i += 4, j += 4) if (left.getUint32(i) !== right.getUint32(j)) return false;
-  for (; i < end; i++, j++) if (left.getUint8(i) !== right.getUint8(j)) return false;
-  return true;
+/** Compares what two leaves have, up to the end of one of them or to where it has to wait. */
+function compareLeaves(a: Cursor, b: Cursor, comparison: Comparison): Promise<void> | undefined {
+  const { onItem } = comparison;
+  const left = a.node;
+  const right = b.node;
+  let waiting: Promise<void> | undefined;
+  while (waiting === undefined && a.node === left && b.node === right && !a.isAtEnd && !b.isAtEnd) {
+    const same = countSame(left, a.slot, right, b.slot);
+    if (same > 0) {
+      const passed = comparison.passSame(left, a.slot, same);
+      if (passed < same) waiting = onItem(SAME, left, a.slot + passed, right, b.slot + passed);
+      const step = Math.min(passed + 1, same);
+      a.next(step);
+      b.next(step);
+      continue;
+    }
+    const order = comparePackedKeys(left.view, keyAt(left, a.slot), right.view, keyAt(right, b.slot));
+    if (order < 0) waiting = onItem(NEW, left, a.slot, undefined, 0);
+    else if (order > 0) waiting = onItem(GONE, undefined, 0, right, b.slot);
+    else waiting = onItem(CHANGED, left, a.slot, right, b.slot);
+    if (order <= 0) a.next();
+    if (order >= 0) b.next();
+  }
+  return waiting;
+}
+
+/** Gives the rest of a tree. */
+async function goThrough(
+  cursor: Cursor,
+  onItem: (leaf: Leaf, slot: number) => Promise<void> | undefined,
+): Promise<void> {
+  while (!cursor.isAtEnd) {
+    const isLeaf = cursor.level === 0;
+    const waiting = isLeaf ? onItem(cursor.node, cursor.slot) : cursor.down();
+    if (waiting !== undefined) await waiting;
+    if (isLeaf) cursor.next();
+  }
 }

@@ -4,6 +4,7 @@ import { S_IFMT, S_IFREG } from "../format/inode.ts";
 import { DiskKey, itemsOf, keyOf } from "../format/key.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import { keyAt, type Leaf, slotType } from "../format/node.ts";
+import { roundedU64 } from "../tree/item-context.ts";
 import type { BlockTree, LeavesAhead, Tree } from "../tree/source.ts";
 import { BackRefs } from "./back-refs.ts";
 import { Clones } from "./clones.ts";
@@ -28,7 +29,7 @@ import { whenRead } from "./unread.ts";
 import { sendVerity } from "./verity.ts";
 import { Xattrs } from "./xattrs.ts";
 
-const KEY_OFFSET_AT = DiskKey.offsets.offset;
+const { type: KEY_TYPE_AT, offset: KEY_OFFSET_AT } = DiskKey.offsets;
 /** Protocol that has ENABLE_VERITY. */
 const VERITY_VERSION = 3;
 const PERMISSIONS = 0o7777;
@@ -89,8 +90,8 @@ export class Generator {
     await this.#paths.orphans.open();
     if (right === undefined) await this.#walk(left);
     else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
-      const onItem = this.#onItem.bind(this);
-      await compareTrees(left.tree, right.tree, onItem, this.#ahead);
+      const passSame = this.#passSame.bind(this);
+      await compareTrees(left.tree, right.tree, { onItem: this.#onItem.bind(this), passSame });
     } else {
       await compareItems(left.tree as AgedTree, right.tree as AgedTree, this.#onItem.bind(this));
     }
@@ -147,6 +148,23 @@ export class Generator {
       if (taken !== false) return taken === true ? undefined : taken;
     }
     return this.#onChange(result, ino, type, left, leftSlot, right, rightSlot);
+  }
+
+  /** Of items that both have, passes those that say nothing: see `Comparison`. */
+  #passSame(leaf: Leaf, slot: number, count: number): number {
+    const { view } = leaf;
+    const { ino } = this.#state;
+    for (let passed = 0; passed < count; passed++) {
+      const at = keyAt(leaf, slot + passed);
+      const type = view.getUint8(at + KEY_TYPE_AT);
+      if (type === INODE_ITEM) this.#sameInodes.add(leaf, slot + passed);
+      else if (type === INODE_REF) {
+        if (!this.#sameInodes.has(roundedU64(view, at + KEY_OFFSET_AT))) return passed;
+      } else if (type === EXTENT_DATA) {
+        if (roundedU64(view, at) === ino) return passed;
+      } else if (type === INODE_EXTREF) return passed;
+    }
+    return count;
   }
 
   get #hasNames(): boolean {

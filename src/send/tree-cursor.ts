@@ -1,6 +1,6 @@
 import { foldableBytes } from "#checksum";
 import { childGeneration, childLogical, type NodeBlock } from "../format/node.ts";
-import type { BlockTree } from "../tree/source.ts";
+import type { BlockTree, ChildPlace } from "../tree/source.ts";
 
 /** What was passed is looked up again a little later, mostly, if at all. */
 const LENT_LEAVES = 64;
@@ -13,18 +13,17 @@ export class Cursor {
   /** Leaves are passed once, so they come into the same bytes by turns. */
   readonly #leaves: Uint8Array[];
   #turn = 0;
+  readonly #announce: ((leaves: readonly ChildPlace[]) => void) | undefined;
   level: number;
-  /** A parent of leaves has been entered, of which none has been announced. */
-  entersParent: boolean;
-  /** Children of that parent before this slot have been announced, or need not be. */
-  announced = 0;
+  isAtEnd: boolean;
 
-  constructor(tree: BlockTree) {
+  /** @param announce Hears of leaves before they are read. */
+  constructor(tree: BlockTree, announce?: (leaves: readonly ChildPlace[]) => void) {
     this.#tree = tree;
-    this.level = tree.root.level;
-    this.#nodes[this.level] = tree.root;
-    this.#slots[this.level] = 0;
-    this.entersParent = this.level === 1;
+    this.#announce = announce;
+    this.level = tree.root.level + 1;
+    this.isAtEnd = tree.root.count === 0;
+    this.#enter(tree.root);
     const size = tree.root.bytes.byteLength;
     const all = foldableBytes(LENT_LEAVES * size);
     this.#leaves = Array.from({ length: LENT_LEAVES }, (_, at) => all.subarray(at * size, (at + 1) * size));
@@ -38,20 +37,16 @@ export class Cursor {
     return this.#slots[this.level]!;
   }
 
-  get id(): bigint {
-    return this.#tree.id;
+  /** The leaf that it is at, if it is at one. */
+  get leaf(): NodeBlock | undefined {
+    return this.level === 0 ? this.#nodes[0] : undefined;
   }
 
-  /** The parent of leaves that the cursor is at or below. */
-  get parent(): NodeBlock | undefined {
-    return this.level > 1 ? undefined : this.#nodes[1];
-  }
-
-  /** To the first child. A promise only where it has to be waited for. */
-  down(): void | Promise<void> {
+  /** To the first child. A promise only where it has to be waited for. @param known A leaf that is perhaps much like it. */
+  down(known?: NodeBlock): void | Promise<void> {
     const child =
       this.level === 1
-        ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!)
+        ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!, known)
         : this.#tree.childNow(this.node, this.slot);
     if (child === undefined) return this.#readDown();
     this.#enter(child);
@@ -65,25 +60,33 @@ export class Cursor {
     this.level--;
     this.#nodes[this.level] = child;
     this.#slots[this.level] = 0;
-    if (this.level !== 1) return;
-    this.entersParent = true;
-    this.announced = 0;
+    if (this.level === 1) this.#announce?.(childrenOf(child, this.#tree.id));
   }
 
   close(): void {
     for (const bytes of this.#leaves) this.#tree.takeBack(bytes);
   }
 
-  /** To the next item or pointer, of a block above when this one is at its end. @returns False at the end. */
-  next(): boolean {
-    this.#slots[this.level]!++;
+  /** To the next item or pointer, of a block above when this one is at its end. @param step Of the items of a leaf, more at once. */
+  next(step = 1): void {
+    this.#slots[this.level]! += step;
     while (this.slot >= this.node.count) {
-      if (this.level === this.#tree.root.level) return false;
+      if (this.level === this.#tree.root.level) {
+        this.isAtEnd = true;
+        return;
+      }
       this.level++;
       this.#slots[this.level]!++;
     }
-    return true;
   }
+}
+
+function childrenOf(node: NodeBlock, owner: bigint): ChildPlace[] {
+  return Array.from({ length: node.count }, (_, slot) => ({
+    logical: childLogical(node, slot),
+    generation: childGeneration(node, slot),
+    owner,
+  }));
 }
 
 /** Whether two pointers lead to the same block. */

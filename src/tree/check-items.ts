@@ -1,5 +1,6 @@
+import { comparePackedKeys } from "../format/key.ts";
 import * as types from "../format/key-type.ts";
-import { HEADER_BYTES, ITEM_HEADER_BYTES, ItemHeader, type Leaf } from "../format/node.ts";
+import { HEADER_BYTES, ITEM_HEADER_BYTES, ItemHeader, keyAt, type Leaf } from "../format/node.ts";
 import { isSubvolumeId } from "../format/objectid.ts";
 import { QgroupInfoItem, QgroupLimitItem, QgroupStatusItem } from "../format/quota.ts";
 import { checkDevExtent } from "./check-devices.ts";
@@ -11,6 +12,7 @@ import { checkRootItem, checkRootRef } from "./check-roots.ts";
 import { type ItemCheck, type ItemContext, sizeCheck } from "./item-context.ts";
 import type { NodeLimits } from "./limits.ts";
 import { failItem } from "./problem.ts";
+import { countSame } from "./same-items.ts";
 
 /** Devices and chunks are checked by the volume that is opened with them. */
 const CHECKS: (ItemCheck | undefined)[] = new Array(256).fill(undefined);
@@ -52,16 +54,43 @@ function checkUuid(context: ItemContext, slot: number, _start: number, size: num
  * Checks what the items of a leaf hold, once its geometry is sound. What only other items or other trees can tell is
  * for whoever reads those. Unknown types pass, as they do in the kernel.
  *
+ * @param known A leaf that has passed: what both have is not looked at again.
  * @throws {CorruptError}
  */
-export function checkItems(leaf: Leaf, limits: NodeLimits): void {
+export function checkItems(leaf: Leaf, limits: NodeLimits, known?: Leaf): void {
   const { view, count } = leaf;
-  const context: ItemContext = { leaf, view, limits, inSubvolume: isSubvolumeId(leaf.owner) };
-  for (let slot = 0; slot < count; slot++) {
+  const inSubvolume = isSubvolumeId(leaf.owner);
+  const context: ItemContext = { leaf, view, limits, inSubvolume };
+  if (known === undefined || isSubvolumeId(known.owner) !== inSubvolume) checkSlots(context, 0, count);
+  else checkOthers(context, count, known);
+}
+
+function checkSlots(context: ItemContext, first: number, last: number): void {
+  const { view } = context;
+  for (let slot = first; slot < last; slot++) {
     const header = HEADER_BYTES + slot * ITEM_HEADER_BYTES;
     const check = CHECKS[view.getUint8(header + ItemHeader.offsets.type)];
     if (check === undefined) continue;
     const start = HEADER_BYTES + view.getUint32(header + ItemHeader.offsets.offset, true);
     check(context, slot, start, view.getUint32(header + ItemHeader.offsets.size, true));
   }
+}
+
+/** Checks the items that `known` does not have; of those that it has, the ones that follow another item there. */
+function checkOthers(context: ItemContext, count: number, known: Leaf): void {
+  const { leaf, view } = context;
+  let other = 0;
+  let checked = 0;
+  for (let slot = 0; slot < count; ) {
+    const at = keyAt(leaf, slot);
+    while (other < known.count && comparePackedKeys(known.view, keyAt(known, other), view, at) < 0) other++;
+    const same = countSame(leaf, slot, known, other);
+    if (same > 1) {
+      checkSlots(context, checked, slot + 1);
+      checked = slot + same;
+    }
+    slot += Math.max(same, 1);
+    other += same;
+  }
+  checkSlots(context, checked, count);
 }

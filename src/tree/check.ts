@@ -33,16 +33,23 @@ import type { NodeExpectation } from "./source.ts";
  * Checks a tree block that was read from `logical` against itself, the superblock and the parent.
  * The checksum is the caller's to verify, before.
  *
+ * @param known A leaf that has passed: items that both have are not checked again.
  * @throws {CorruptError} with both what is there and what was expected.
  */
-export function checkNode(node: NodeBlock, logical: number, expect: NodeExpectation, limits: NodeLimits): void {
+export function checkNode(
+  node: NodeBlock,
+  logical: number,
+  expect: NodeExpectation,
+  limits: NodeLimits,
+  known?: NodeBlock,
+): void {
   checkHeader(node, logical, limits);
   checkExpectation(node, expect);
   if (node.level > 0) {
     checkPointers(node, limits);
   } else {
     checkLeafGeometry(node);
-    checkItems(node, limits);
+    checkItems(node, limits, known);
   }
 }
 

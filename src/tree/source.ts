@@ -28,8 +28,10 @@ export interface LogicalSource {
   /**
    * As `readNow`, into `bytes` of the caller's own, who may read into them again and has to take them back at the end.
    * Until either, `cached` gives copies.
+   *
+   * @param known A leaf that was read before: items that both have are not checked again.
    */
-  lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined;
+  lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined;
   takeBack?(bytes: Uint8Array): void;
   /** A node that is lent, to be looked at before the next call: `cached` would copy it. The tree looks at the expectation again. */
   lentNow?(logical: number, generation: number): NodeBlock | undefined;
@@ -101,7 +103,8 @@ export interface BlockTree extends Tree {
    * it there.
    *
    * @param bytes As many as a node has. They stay as they are for two more calls, then go with `takeBack`.
+   * @param known A leaf of such a tree that may have much in common with it, which is not checked again.
    */
-  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined;
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined;
   takeBack(bytes: Uint8Array): void;
 }

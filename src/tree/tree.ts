@@ -96,10 +96,10 @@ export class NodeTree implements BlockTree {
     return this.#childNow(childLogical(node, slot), new ChildExpectation(node, slot, this.id));
   }
 
-  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array): NodeBlock | undefined {
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
     const expect = new ChildExpectation(node, slot, this.id);
     const logical = childLogical(node, slot);
-    const leaf = this.source.cached(logical, expect) ?? this.source.lend?.(logical, expect, bytes);
+    const leaf = this.source.cached(logical, expect) ?? this.source.lend?.(logical, expect, bytes, known);
     if (leaf === undefined) {
       // What was lent before is not known to last as long as this tree would go on using it.
       this.#lentLeaf = undefined;

@@ -47,9 +47,9 @@ export class NodeReader implements LogicalSource {
     );
   }
 
-  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
     this.takeBack(bytes);
-    const node = this.#takeAhead(logical, expect, bytes) ?? this.#readInto(logical, expect, bytes);
+    const node = this.#takeAhead(logical, expect, bytes) ?? this.#readInto(logical, expect, bytes, known);
     if (node !== undefined) {
       this.#lent.set(logical, node);
       this.#lentIn.set(bytes, logical);
@@ -137,15 +137,20 @@ export class NodeReader implements LogicalSource {
     return node;
   }
 
-  /** @param bytes For the node; those of its own unless given. */
-  #readInto(logical: number, expect: NodeExpectation, bytes: Uint8Array | undefined): NodeBlock | undefined {
+  /** @param bytes For the node; those of its own unless given. @param known See `checkNode`. */
+  #readInto(
+    logical: number,
+    expect: NodeExpectation,
+    bytes: Uint8Array | undefined,
+    known?: NodeBlock,
+  ): NodeBlock | undefined {
     try {
       const mirror = this.#firstMirror(logical);
       const source = mirror.kind === "stored" ? this.#mirrors.devices.get(mirror.devid)?.source : undefined;
       if (source?.readSync === undefined) return undefined;
       if (bytes !== undefined) {
         source.readSync(mirror.physical, bytes);
-        return this.#judge(bytes, mirror, expect);
+        return this.#judge(bytes, mirror, expect, bytes.subarray(CHECKSUM_FIELD_BYTES), known);
       }
       source.readSync(mirror.physical, this.#scratch);
       return this.#judge(this.#scratch.slice(), mirror, expect, this.#scratchContent);
@@ -161,6 +166,7 @@ export class NodeReader implements LogicalSource {
     mirror: Mirror,
     expect: NodeExpectation,
     content = bytes.subarray(CHECKSUM_FIELD_BYTES),
+    known?: NodeBlock,
   ): NodeBlock {
     const where = this.#mirrors.nodeAt(mirror, expect.owner);
     if (!this.#checksum.verify(content, bytes)) {
@@ -168,7 +174,7 @@ export class NodeReader implements LogicalSource {
       throw new CorruptError(problem, where, { code: "checksum" });
     }
     const node = new NodeBlock(bytes, where);
-    checkNode(node, mirror.logical, expect, this.#limitsOn(mirror.devid));
+    checkNode(node, mirror.logical, expect, this.#limitsOn(mirror.devid), known);
     return node;
   }
 

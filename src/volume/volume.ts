@@ -92,8 +92,8 @@ export class Volume implements LogicalSource {
     return this.#nodes.readNow(logical, expect);
   }
 
-  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array): NodeBlock | undefined {
-    return this.#nodes.lend(logical, expect, bytes);
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
+    return this.#nodes.lend(logical, expect, bytes, known);
   }
 
   takeBack(bytes: Uint8Array): void {
