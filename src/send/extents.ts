@@ -18,7 +18,7 @@ import { fileItems, findFileItem, isFileItem, visitFileItems } from "./file-item
 import { hasChecksums } from "./inode-facts.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
-import { whenRead } from "./unread.ts";
+import { andThen, whenRead } from "./unread.ts";
 
 /** Commands of one extent that are written before there may be a wait. */
 const AT_ONCE = 16;
@@ -213,13 +213,15 @@ export class Extents {
     out.end();
   }
 
-  async truncate(size: number): Promise<void> {
-    const { out } = this.#state;
-    const path = await whenRead(() => this.#paths.current());
-    out.begin("truncate");
-    out.path("path", path);
-    out.number("size", size);
-    out.end();
+  truncate(size: number): void | Promise<void> {
+    return whenRead(() => {
+      const path = this.#paths.current();
+      const { out } = this.#state;
+      out.begin("truncate");
+      out.path("path", path);
+      out.number("size", size);
+      out.end();
+    });
   }
 
   /** Holes matter where the receiver may have something else. */
@@ -244,11 +246,13 @@ export class Extents {
   }
 
   /** The hole at the end of the current inode. */
-  async sendLastHole(): Promise<void> {
+  sendLastHole(): void | Promise<void> {
     const { size } = this.#state;
-    if (!this.#sendsHoles) return;
-    if (this.#lastEnd === undefined || this.#lastEnd < size) this.#lastEnd = await this.#endBefore(undefined);
-    if (this.#lastEnd < size) await this.#sendHole(this.#lastEnd, size);
+    if (!this.#sendsHoles || (this.#lastEnd !== undefined && this.#lastEnd >= size)) return;
+    return andThen(this.#endBefore(undefined), (end) => {
+      this.#lastEnd = end;
+      if (end < size) return this.#sendHole(end, size);
+    });
   }
 
   /** End of the last item that begins before `offset`. */

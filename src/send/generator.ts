@@ -13,8 +13,9 @@ import { type AgedTree, compareItems } from "./compare-items.ts";
 import type { DamageCheck } from "./damage.ts";
 import { type DataOptions, Extents } from "./extents.ts";
 import { FileData } from "./file-data.ts";
+import { InodeEnd } from "./inode-end.ts";
 import { decodeFacts, type InodeFacts } from "./inode-facts.ts";
-import { namesIn } from "./leaf-names.ts";
+import { type LeafName, namesIn } from "./leaf-names.ts";
 import { Moves } from "./moves.ts";
 import { Names } from "./names.ts";
 import { NewInodes } from "./new-inodes.ts";
@@ -25,14 +26,10 @@ import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
 import { ROOT_INODE, SendState } from "./state.ts";
 import { TimesQueue } from "./times.ts";
-import { whenRead } from "./unread.ts";
-import { sendVerity } from "./verity.ts";
+import { andThen, whenRead } from "./unread.ts";
 import { Xattrs } from "./xattrs.ts";
 
 const { type: KEY_TYPE_AT, offset: KEY_OFFSET_AT } = DiskKey.offsets;
-/** Protocol that has ENABLE_VERITY. */
-const VERITY_VERSION = 3;
-const PERMISSIONS = 0o7777;
 
 export interface GeneratorOptions extends Pick<DataOptions, "compressed" | "noData" | "imitatesFaults"> {
   readonly signal?: AbortSignal | undefined;
@@ -47,12 +44,12 @@ export class Generator {
   readonly #state: SendState;
   readonly #paths: Paths;
   readonly #times: TimesQueue;
-  readonly #moves: Moves;
   readonly #names: Names;
   readonly #extents: Extents;
   readonly #xattrs: Xattrs;
   readonly #options: GeneratorOptions;
   readonly #newInodes: NewInodes;
+  readonly #end: InodeEnd;
   readonly #sameInodes = new SameInodes();
   readonly #ahead: LeavesAhead | undefined;
 
@@ -72,8 +69,8 @@ export class Generator {
     this.#state = state;
     this.#paths = new Paths(state);
     this.#times = new TimesQueue(state, this.#paths);
-    this.#moves = new Moves(state, this.#paths, this.#times);
-    this.#names = new Names(state, this.#paths, this.#moves, this.#times);
+    const moves = new Moves(state, this.#paths, this.#times);
+    this.#names = new Names(state, this.#paths, moves, this.#times);
     this.#xattrs = new Xattrs(state, this.#paths);
     const refs =
       source.references?.(roots) ?? (blocks && new BackRefs(blocks, new Set(roots.map(({ id }) => id)), sectorSize));
@@ -82,6 +79,7 @@ export class Generator {
     const data = { ...options, sectorSize, seesLeaves, chunkBytes: out.version >= 2 ? 131_072 : 49_152 };
     this.#extents = new Extents(state, this.#paths, new FileData(source, out), data, clones);
     const parts = { paths: this.#paths, times: this.#times, names: this.#names, extents: this.#extents };
+    this.#end = new InodeEnd(state, { ...parts, moves, xattrs: this.#xattrs }, options.onInode);
     this.#newInodes = new NewInodes(state, parts, (ino, facts) => this.#begin(ino, facts), options.onInode);
   }
 
@@ -212,7 +210,7 @@ export class Generator {
     }
   }
 
-  async #onChange(
+  #onChange(
     result: number,
     ino: number,
     type: number,
@@ -220,10 +218,25 @@ export class Generator {
     leftSlot: number,
     right: Leaf | undefined,
     rightSlot: number,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
+    const { out } = this.#state;
+    const finished = out.isFull
+      ? out.drain().then(() => this.#finish(ino, type, false))
+      : this.#finish(ino, type, false);
+    const taken = andThen(finished, () => this.#takeChange(result, ino, type, left, leftSlot, right, rightSlot));
+    return taken ?? undefined;
+  }
+
+  #takeChange(
+    result: number,
+    ino: number,
+    type: number,
+    left: Leaf | undefined,
+    leftSlot: number,
+    right: Leaf | undefined,
+    rightSlot: number,
+  ): void | Promise<void> {
     const state = this.#state;
-    if (state.out.isFull) await state.out.drain();
-    await this.#finish(ino, type, false);
     if (type === INODE_ITEM) {
       this.#options.signal?.throwIfAborted();
       const after = left && decodeFacts(left, leftSlot);
@@ -238,8 +251,7 @@ export class Generator {
     if (type === EXTENT_DATA) {
       // Relocation and deduplication change extents of inodes that did not change.
       if (ino !== state.ino || state.isReplaced || state.isDeleted || result === GONE) return;
-      await this.#extents.send(left!, leftSlot);
-      return;
+      return this.#extents.send(left!, leftSlot);
     }
     if (type === VERITY_DESC_ITEM) {
       if (result === NEW && ino === state.ino) state.hasVerity = true;
@@ -252,26 +264,34 @@ export class Generator {
       throw new CorruptError(`Cannot send inode: ${what}`, state.left.where(ino));
     }
     if (state.isReplaced) return;
-    if (isName) {
-      if (ino === ROOT_INODE) return;
-      if (left !== undefined) await this.#addNames(left, leftSlot, false);
-      if (right !== undefined) await this.#addNames(right, rightSlot, true);
-    } else if (!state.isDeleted) {
-      this.#state.hasXattrs = true;
-      if (result === NEW) await this.#xattrs.sendNew(left!, leftSlot);
-      else if (result === GONE) await this.#xattrs.sendGone(right!, rightSlot);
-      else await this.#xattrs.sendChanged(left!, leftSlot, right!, rightSlot);
+    if (!isName) {
+      if (state.isDeleted) return;
+      state.hasXattrs = true;
+      if (result === NEW) return this.#xattrs.sendNew(left!, leftSlot);
+      if (result === GONE) return this.#xattrs.sendGone(right!, rightSlot);
+      return this.#xattrs.sendChanged(left!, leftSlot, right!, rightSlot);
     }
+    if (ino === ROOT_INODE) return;
+    const added = left && this.#addNames(left, leftSlot, false);
+    return andThen(added, () => right && this.#addNames(right, rightSlot, true));
   }
 
-  async #addNames(leaf: Leaf, slot: number, areGone: boolean): Promise<void> {
-    for (const { dir, name } of namesIn(leaf, slot)) {
-      if (areGone) await this.#names.addGone(dir, name);
-      else await this.#names.addNew(dir, name);
-    }
+  #addNames(leaf: Leaf, slot: number, areGone: boolean): void | Promise<void> {
+    const names = namesIn(leaf, slot);
+    const [only] = names;
+    if (names.length === 1 && only !== undefined) return this.#addName(only, areGone);
+    return this.#addAll(names, areGone);
   }
 
-  async #startInode(ino: number, after: InodeFacts | undefined, before: InodeFacts | undefined): Promise<void> {
+  async #addAll(names: readonly LeafName[], areGone: boolean): Promise<void> {
+    for (const name of names) await this.#addName(name, areGone);
+  }
+
+  #addName({ dir, name }: LeafName, areGone: boolean): void | Promise<void> {
+    return areGone ? this.#names.addGone(dir, name) : this.#names.addNew(dir, name);
+  }
+
+  #startInode(ino: number, after: InodeFacts | undefined, before: InodeFacts | undefined): void | Promise<void> {
     const state = this.#state;
     this.#startNumber(ino);
     if (after !== undefined && before !== undefined) {
@@ -284,13 +304,18 @@ export class Generator {
       if (state.isDirectory && after.generation === before.generation) this.#sameInodes.keep(ino);
     } else if (after !== undefined) {
       if (after.nlink === 0) state.isIgnored = true;
-      else if (await this.#isDamaged(ino, after)) state.isIgnored = true;
-      else {
-        this.#take(after, true, false);
-        if (ino !== ROOT_INODE) await this.#names.createCurrent();
-      }
+      else return this.#startNew(ino, after);
     } else if (before!.nlink === 0) state.isIgnored = true;
     else this.#take(before!, false, true);
+  }
+
+  async #startNew(ino: number, facts: InodeFacts): Promise<void> {
+    if (await this.#isDamaged(ino, facts)) {
+      this.#state.isIgnored = true;
+      return;
+    }
+    this.#take(facts, true, false);
+    if (ino !== ROOT_INODE) await this.#names.createCurrent();
   }
 
   async #isDamaged(ino: number, facts: InodeFacts): Promise<boolean> {
@@ -354,78 +379,21 @@ export class Generator {
   }
 
   /** Makes the current inode's names be before its other items, and ends the inode when the next one comes. */
-  async #finish(ino: number, type: number, atEnd: boolean): Promise<void> {
+  #finish(ino: number, type: number, atEnd: boolean): void | Promise<void> {
     const state = this.#state;
     if (state.isIgnored) return;
     const isSame = !atEnd && ino === state.ino;
-    if (this.#hasNames && !(isSame && type <= INODE_EXTREF)) {
-      const isWaiting = await this.#names.apply();
+    if (!this.#hasNames || (isSame && type <= INODE_EXTREF)) return this.#finishNamed(isSame);
+    return this.#names.apply().then((isWaiting) => {
       if (!isWaiting) state.progress = state.ino + 1;
-    }
-    if (state.ino !== 0 && !state.isDeleted && !isSame) await this.#endInode();
-    if (this.#times.isFull) await this.#times.trim();
+      return this.#finishNamed(isSame);
+    });
   }
 
-  async #endInode(): Promise<void> {
+  #finishNamed(isSame: boolean): void | Promise<void> {
     const state = this.#state;
-    const { left, right, ino, out } = state;
-    const after = await whenRead(() => left.getInode(ino));
-    const before = right === undefined || state.isNew ? undefined : await whenRead(() => right.getInode(ino));
-    if (state.isFile) await this.#endData(before);
-    if (before === undefined || before.uid !== after.uid || before.gid !== after.gid) await this.#chown(after);
-    if (!state.isSymlink) {
-      if (before === undefined || before.mode !== after.mode) await this.#chmod(after);
-      if (before !== undefined && (before.flagsLow !== after.flagsLow || before.flagsHigh !== after.flagsHigh)) {
-        await this.#fileattr(after);
-      }
-    }
-    if (state.hasVerity && out.version >= VERITY_VERSION) await sendVerity(state, this.#paths);
-    if (right !== undefined || this.#state.hasXattrs) await this.#xattrs.sendCapability();
-    if (!this.#moves.isWaiting(ino)) {
-      await this.#moves.release();
-      state.progress = ino + 1;
-      if (state.isDirectory && state.size > 0) this.#times.touch(ino, state.generation);
-      else await this.#times.send(ino, state.generation);
-    }
-    this.#options.onInode?.(ino);
-  }
-
-  async #endData(before: InodeFacts | undefined): Promise<void> {
-    const state = this.#state;
-    const isWritten = state.writeEnd === state.size;
-    const needsTruncate =
-      before === undefined ? !isWritten : before.size !== state.size && !(state.size > before.size && isWritten);
-    await this.#extents.sendLastHole();
-    if (needsTruncate) await this.#extents.truncate(state.size);
-  }
-
-  async #chown({ uid, gid }: InodeFacts): Promise<void> {
-    const { out } = this.#state;
-    const path = await whenRead(() => this.#paths.current());
-    out.begin("chown");
-    out.path("path", path);
-    out.number("uid", uid);
-    out.number("gid", gid);
-    out.end();
-  }
-
-  async #chmod({ mode }: InodeFacts): Promise<void> {
-    const { out } = this.#state;
-    const path = await whenRead(() => this.#paths.current());
-    out.begin("chmod");
-    out.path("path", path);
-    out.number("mode", mode & PERMISSIONS);
-    out.end();
-  }
-
-  async #fileattr({ flagsLow, flagsHigh }: InodeFacts): Promise<void> {
-    const { out } = this.#state;
-    if (out.version < 2) return;
-    const path = await whenRead(() => this.#paths.current());
-    out.begin("fileattr");
-    out.path("path", path);
-    out.words("fileattr", flagsLow, flagsHigh);
-    out.end();
+    const ended = state.ino !== 0 && !state.isDeleted && !isSame ? this.#end.send() : undefined;
+    return andThen(ended, () => (this.#times.isFull ? this.#times.trim() : undefined));
   }
 }
 

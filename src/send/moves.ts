@@ -127,8 +127,11 @@ export class Moves {
   }
 
   /** Carries out the moves that waited for the current inode, then those that waited for them. */
-  async release(): Promise<void> {
-    const queue = this.#take(this.#state.ino);
+  release(): void | Promise<void> {
+    if (this.#pending.size > 0) return this.#carryOutAll(this.#take(this.#state.ino));
+  }
+
+  async #carryOutAll(queue: PendingMove[]): Promise<void> {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       await this.#carryOut(next);
       queue.push(...this.#take(next.ino));

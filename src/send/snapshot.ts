@@ -26,7 +26,7 @@ const ROOT = Number(FIRST_FREE_OBJECTID);
 /** Root directories up to this size are looked through once, in place of once for every new inode. */
 const MAX_ROOT_BYTES = 64 * 1024;
 /** Facts and names that are kept. */
-const MAX_KEPT = 2048;
+const MAX_KEPT = 8192;
 
 /**
  * One snapshot to send, to send against, or to clone from: what send looks up in its tree. Lookups throw `Unread` where

@@ -1,3 +1,4 @@
+import { equalBytes } from "../bytes/bytes.ts";
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
 import type { CommandOutput } from "./output.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -109,6 +110,7 @@ export class SendState {
   isNameTaken(dir: number, dirGeneration: number, ino: number, generation: number, name: Uint8Array): boolean {
     if (this.right === undefined || !this.existsNow(dir, dirGeneration)) return false;
     if (dir !== ROOT_INODE && this.left.findInode(dir)?.generation !== dirGeneration) return false;
+    if (this.#isOwnName(dir, ino, generation, name)) return false;
     const entry = this.left.findEntry(dir, name);
     if (entry === undefined || entry.isSubvolume) return false;
     const other = entry.id;
@@ -116,6 +118,14 @@ export class SendState {
     if (other < this.progress) return true;
     if (ino === this.ino || other !== this.ino) return false;
     return this.left.getInode(other).generation === this.generation;
+  }
+
+  /** Whether the inode itself still has its name: its own items say so, which are nearer than those of the directory. */
+  #isOwnName(dir: number, ino: number, generation: number, name: Uint8Array): boolean {
+    const { left } = this;
+    if (left.findInode(ino)?.generation !== generation) return false;
+    const own = left.findFirstName(ino);
+    return own !== undefined && own.dir === dir && equalBytes(own.name, name);
   }
 }
 

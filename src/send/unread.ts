@@ -41,3 +41,8 @@ async function again<T>(step: () => T, first: Unread): Promise<T> {
     for (const { forget } of lacked) forget();
   }
 }
+
+/** Goes on with a value once it is there. */
+export function andThen<T, U>(value: T | Promise<T>, step: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(step) : step(value);
+}

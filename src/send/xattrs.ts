@@ -5,7 +5,7 @@ import { XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type Leaf } from "../format/node.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
-import { whenRead } from "./unread.ts";
+import { andThen, whenRead } from "./unread.ts";
 
 const CAPABILITY = toBytes("security.capability");
 const ACLS = [toBytes("system.posix_acl_access"), toBytes("system.posix_acl_default")];
@@ -50,10 +50,10 @@ export class Xattrs {
   }
 
   /** A change of owner takes capabilities away at the receiver, so they come after it, always. */
-  async sendCapability(): Promise<void> {
+  sendCapability(): void | Promise<void> {
     const { left, ino } = this.#state;
-    const value = await whenRead(() => left.findXattr(ino, CAPABILITY));
-    if (value !== undefined) await this.#set(CAPABILITY, value);
+    const found = whenRead(() => left.findXattr(ino, CAPABILITY));
+    return andThen(found, (value) => (value === undefined ? undefined : this.#set(CAPABILITY, value)));
   }
 
   /** As the kernel, which compares up to the length of the name: what begins as a special name does counts as it. */
