@@ -307,18 +307,19 @@ export class BackRefs implements ExtentRefs {
   }
 
   #offerCollected(leaves: readonly LeafPlaces[], offer: Offer): void | Promise<void> {
-    const merged = leaves.length < 2 ? leaves : inOne(leaves);
-    for (let index = 0; index < merged.length; index++) {
-      const { leaf, places } = merged[index]!;
-      const roots = this.#roots.kept(leaf);
-      if (roots === undefined) return this.#findAndOffer(merged.slice(index), offer);
-      if (offerAll(roots, places, offer)) return;
-    }
+    return this.#offerFrom(0, leaves.length < 2 ? leaves : inOne(leaves), offer);
   }
 
-  async #findAndOffer(leaves: readonly LeafPlaces[], offer: Offer): Promise<void> {
-    for (const { leaf, places } of leaves) {
-      if (offerAll(this.#roots.kept(leaf) ?? (await this.#roots.find(leaf)), places, offer)) return;
+  #offerFrom(first: number, leaves: readonly LeafPlaces[], offer: Offer): void | Promise<void> {
+    for (let index = first; index < leaves.length; index++) {
+      const { leaf, places } = leaves[index]!;
+      const roots = this.#roots.kept(leaf) ?? this.#roots.find(leaf);
+      if (roots instanceof Promise) {
+        return roots.then((found) =>
+          offerAll(found, places, offer) ? undefined : this.#offerFrom(index + 1, leaves, offer),
+        );
+      }
+      if (offerAll(roots, places, offer)) return;
     }
   }
 }

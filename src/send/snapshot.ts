@@ -13,7 +13,7 @@ import type { LeafSpan, Tree } from "../tree/source.ts";
 import { decodeFacts, type InodeFacts } from "./inode-facts.ts";
 import { type EntryTarget, entryStart, findNamed, targetAt, valueAt } from "./leaf-entries.ts";
 import { namesIn } from "./leaf-names.ts";
-import { Unread } from "./unread.ts";
+import { Waited } from "./unread.ts";
 
 /** A name of an inode, and the generation of the directory that has it. */
 export interface FirstName {
@@ -44,9 +44,7 @@ export class Snapshot {
   readonly #inodes = new Map<number, InodeFacts | undefined>();
   readonly #names = new Map<number, FirstName | undefined>();
   readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
-  /** What was waited for, until the steps that wanted it are done. */
-  readonly #waited = new Map<string, unknown>();
-  #waiting = 0;
+  readonly #waited = new Waited();
   /** Whether names in the root directory may look like temporary ones. */
   #temporaryNames: Promise<boolean> | undefined;
 
@@ -90,7 +88,7 @@ export class Snapshot {
   findInode(ino: number): InodeFacts | undefined {
     const now = this.inodeNow(ino);
     if (now !== null) return now;
-    return this.#waitFor(`inode ${ino}`, async () => {
+    return this.#waited.get(`inode ${ino}`, async () => {
       const span = await this.tree.find(keyOf(BigInt(ino), INODE_ITEM, 0n), "exact");
       return span && decodeFacts(span.leaf, span.first);
     });
@@ -130,7 +128,7 @@ export class Snapshot {
   findFirstName(ino: number): FirstName | undefined {
     const now = this.firstNameNow(ino);
     if (now !== null) return now;
-    const first = this.#waitFor(`first name ${ino}`, () => this.#readNames(ino, 1))[0];
+    const first = this.#waited.get(`first name ${ino}`, () => this.#readNames(ino, 1))[0];
     if (first === undefined) return this.#keepName(ino, undefined);
     const { dir, name } = first;
     return this.#keepName(ino, { dir, dirGeneration: this.getInode(dir).generation, name });
@@ -151,7 +149,7 @@ export class Snapshot {
 
   /** Every name of an inode, in key order. Mostly waits. */
   allNames(ino: number): readonly { readonly dir: number; readonly name: Uint8Array }[] {
-    return this.#waitFor(`names ${ino}`, () => this.#readNames(ino, Number.POSITIVE_INFINITY));
+    return this.#waited.get(`names ${ino}`, () => this.#readNames(ino, Number.POSITIVE_INFINITY));
   }
 
   async #readNames(ino: number, most: number): Promise<{ readonly dir: number; readonly name: Uint8Array }[]> {
@@ -187,7 +185,7 @@ export class Snapshot {
     const span = this.tree.findNow(this.#key, "exact");
     if (span !== null) return span;
     const key = keyOf(BigInt(objectid), type, BigInt(hash));
-    return this.#waitFor(`${objectid} ${type} ${hex(name)}`, () => this.tree.find(key, "exact"));
+    return this.#waited.get(`${objectid} ${type} ${hex(name)}`, () => this.tree.find(key, "exact"));
   }
 
   /** Entry of a directory with the greatest index. */
@@ -196,25 +194,11 @@ export class Snapshot {
     this.#key.setBigUint64(DiskKey.offsets.offset, MAX_U64, true);
     const key = keyOf(BigInt(dir), DIR_INDEX, MAX_U64);
     let span = this.tree.findNow(this.#key, "atOrBefore");
-    if (span === null) span = this.#waitFor(`last entry ${dir}`, () => this.tree.find(key, "atOrBefore"));
+    if (span === null) span = this.#waited.get(`last entry ${dir}`, () => this.tree.find(key, "atOrBefore"));
     if (span === undefined) return undefined;
     const { leaf, first } = span;
     if (readSafe(leaf.view, keyAt(leaf, first)) !== dir || slotType(leaf, first) !== DIR_INDEX) return undefined;
     return targetAt(leaf.view, entryStart(leaf, first));
-  }
-
-  /** What was read for a lookup; without it, the lookup has to wait. */
-  #waitFor<T>(what: string, read: () => Promise<T>): T {
-    if (this.#waited.has(what)) return this.#waited.get(what) as T;
-    throw new Unread(
-      async () => {
-        this.#waiting++;
-        this.#waited.set(what, await read());
-      },
-      () => {
-        if (--this.#waiting === 0) this.#waited.clear();
-      },
-    );
   }
 
   /** Whether the root directory has names that look like temporary ones; told as true where it is too large to look. */

@@ -46,3 +46,23 @@ async function again<T>(step: () => T, first: Unread): Promise<T> {
 export function andThen<T, U>(value: T | Promise<T>, step: (value: T) => U | Promise<U>): U | Promise<U> {
   return value instanceof Promise ? value.then(step) : step(value);
 }
+
+/** What lookups had to wait for, until the steps that wanted it are done. */
+export class Waited {
+  readonly #found = new Map<string, unknown>();
+  #waiting = 0;
+
+  /** What was read under this name. @throws {Unread} when it was not, so far. */
+  get<T>(name: string, read: () => Promise<T>): T {
+    if (this.#found.has(name)) return this.#found.get(name) as T;
+    throw new Unread(
+      async () => {
+        this.#waiting++;
+        this.#found.set(name, await read());
+      },
+      () => {
+        if (--this.#waiting === 0) this.#found.clear();
+      },
+    );
+  }
+}
