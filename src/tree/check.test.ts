@@ -21,6 +21,15 @@ interface Item {
   readonly slot: number;
 }
 
+function problemOf(leaf: NodeBlock, original: NodeBlock, known?: NodeBlock): unknown {
+  try {
+    checkNode(leaf, original.logical, expectationOf(original), limits, known);
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
 /** Checks a copy of the first real block that has an item of this type (and like `want`), after changing that item. */
 function checkChanged(type: number, change: (item: Item) => void, want: (item: Item) => boolean = () => true): void {
   for (const node of nodes.filter(({ level }) => level === 0)) {
@@ -37,7 +46,10 @@ function checkChanged(type: number, change: (item: Item) => void, want: (item: I
       if (!want(item)) continue;
       checkNode(leaf, node.logical, expectationOf(node), limits);
       change(item);
-      checkNode(leaf, node.logical, expectationOf(node), limits);
+      const alone = problemOf(leaf, node);
+      // Beside the leaf as it was, with which it has nearly all in common, it is the same.
+      expect(problemOf(leaf, node, node)).toEqual(alone);
+      if (alone !== undefined) throw alone;
       return;
     }
   }

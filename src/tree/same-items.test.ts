@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import { realNodes } from "../../test/support/nodes.ts";
+import { HEADER_BYTES, ITEM_HEADER_BYTES, itemSize, itemStart, keyAt, NodeBlock, NodeHeader } from "../format/node.ts";
+import { countSame } from "./same-items.ts";
+
+const leaves = realNodes().filter(({ level, count }) => level === 0 && count > 2);
+
+/** The same leaf without one of its items: data of those behind it lies elsewhere. */
+function without(leaf: NodeBlock, gone: number): NodeBlock {
+  const bytes = leaf.bytes.slice();
+  const packed = new NodeBlock(bytes);
+  let end = bytes.byteLength;
+  let at = HEADER_BYTES;
+  for (let slot = 0; slot < leaf.count; slot++) {
+    if (slot === gone) continue;
+    const size = itemSize(leaf, slot);
+    end -= size;
+    bytes.set(leaf.bytes.subarray(itemStart(leaf, slot), itemStart(leaf, slot) + size), end);
+    bytes.set(leaf.bytes.subarray(keyAt(leaf, slot), keyAt(leaf, slot) + ITEM_HEADER_BYTES), at);
+    packed.view.setUint32(at + 17, end - HEADER_BYTES, true);
+    at += ITEM_HEADER_BYTES;
+  }
+  packed.view.setUint32(NodeHeader.offsets.nritems, leaf.count - 1, true);
+  return packed;
+}
+
+test("two leaves have in common what comes before the first byte that differs", () => {
+  for (const leaf of leaves) {
+    expect(countSame(leaf, 0, new NodeBlock(leaf.bytes.slice()), 0)).toBe(leaf.count);
+    for (let slot = 0; slot < leaf.count; slot++) {
+      const size = itemSize(leaf, slot);
+      const places = [keyAt(leaf, slot), keyAt(leaf, slot) + 16];
+      if (size > 0) places.push(itemStart(leaf, slot), itemStart(leaf, slot) + size - 1);
+      for (const place of places) {
+        const other = new NodeBlock(leaf.bytes.slice());
+        other.bytes[place]! ^= 1;
+        expect(countSame(leaf, 0, other, 0)).toBe(slot);
+      }
+    }
+  }
+});
+
+test("items are the same wherever in their leaves they lie", () => {
+  for (const leaf of leaves) {
+    const gone = leaf.count >> 1;
+    const other = without(leaf, gone);
+    expect(countSame(leaf, 0, other, 0)).toBe(gone);
+    expect(countSame(leaf, gone + 1, other, gone)).toBe(leaf.count - gone - 1);
+    expect(countSame(other, gone, leaf, gone)).toBe(0);
+  }
+});
