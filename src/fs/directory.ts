@@ -231,10 +231,10 @@ async function findByIndex(directory: Inode, wanted: Uint8Array, error: unknown)
 
 export async function enterEntry(directory: Inode, entry: DirectoryEntry): Promise<Inode> {
   const { subvolume } = directory;
-  const path = directory.path === undefined ? undefined : joinPath(directory.path, entry.name);
-  if (entry.subvolume !== undefined) return (await subvolume.filesystem.subvolume(entry.subvolume)).root(path);
-  if (entry.inode === EMPTY_SUBVOL_DIR_OBJECTID) return subvolume.placeholder(directory, path);
-  const inode = await subvolume.inode(entry.inode, path);
+  const way = directory.wayTo(entry.name);
+  if (entry.subvolume !== undefined) return (await subvolume.filesystem.subvolume(entry.subvolume)).root(way);
+  if (entry.inode === EMPTY_SUBVOL_DIR_OBJECTID) return subvolume.placeholder(directory, way);
+  const inode = await subvolume.inode(entry.inode, way);
   if (inode.kind === entry.kind) return inode;
   throw new CorruptError(`Cannot trust inode: it is a ${inode.kind}, its name says ${entry.kind}`, inode.where);
 }

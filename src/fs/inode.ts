@@ -18,6 +18,7 @@ import { EMPTY_SUBVOL_DIR_OBJECTID } from "../format/objectid.ts";
 import { type DirectoryEntry, enterEntry, findEntry, type ReadDirectoryOptions, readDirectory } from "./directory.ts";
 import { OpenFile } from "./file.ts";
 import { readNames } from "./names.ts";
+import { joinNames } from "./path.ts";
 import type { Subvolume } from "./subvolume.ts";
 import { readSymlink } from "./symlink.ts";
 import { readXattrs, type Xattr } from "./xattr.ts";
@@ -62,19 +63,37 @@ const KINDS: Readonly<Record<number, InodeKind>> = {
   [S_IFSOCK]: "socket",
 };
 
+/** How an inode was reached: by a path, or by a name in a directory, whose path is made when somebody asks for it. */
+export type Way = Uint8Array | { readonly directory: Inode; readonly name: Uint8Array };
+
 /** Whatever has an inode number in a subvolume: a file, a directory, a symlink, a device. */
 export class Inode {
   readonly subvolume: Subvolume;
   readonly number: bigint;
   readonly stat: InodeStat;
-  /** How it was reached, from the top of the filesystem, without a slash at either end; `undefined` when by number. */
-  readonly path: Uint8Array | undefined;
+  readonly #way: Way | undefined;
 
-  constructor(subvolume: Subvolume, number: bigint, stat: InodeStat, path?: Uint8Array) {
+  constructor(subvolume: Subvolume, number: bigint, stat: InodeStat, way?: Way) {
     this.subvolume = subvolume;
     this.number = number;
     this.stat = stat;
-    this.path = path;
+    this.#way = way;
+  }
+
+  /**
+   * How it was reached, from the top of the filesystem, without a slash at either end; `undefined` when by number. Made
+   * anew each time: where directories lie in each other by the thousands, their paths take more memory than all else.
+   */
+  get path(): Uint8Array | undefined {
+    const names: Uint8Array[] = [];
+    let way = this.#way;
+    for (; way !== undefined && !(way instanceof Uint8Array); way = way.directory.#way) names.push(way.name);
+    return way && joinNames(way, names.reverse());
+  }
+
+  /** How what has this name in it is reached. */
+  wayTo(name: Uint8Array): Way | undefined {
+    return this.#way && { directory: this, name };
   }
 
   get kind(): InodeKind {
@@ -88,8 +107,8 @@ export class Inode {
 
   /** For errors. */
   get where(): Where {
-    const path = this.path === undefined ? {} : { path: displayName(this.path) };
-    return { tree: this.subvolume.id, inode: this.number, ...path };
+    const { path } = this;
+    return { tree: this.subvolume.id, inode: this.number, ...(path && { path: displayName(path) }) };
   }
 
   /**

@@ -93,6 +93,19 @@ export function joinPath(directory: Uint8Array, name: Uint8Array): Uint8Array {
   return path;
 }
 
+/** @param directory Empty for the top. */
+export function joinNames(directory: Uint8Array, names: readonly Uint8Array[]): Uint8Array {
+  const parts = directory.byteLength === 0 ? names : [directory, ...names];
+  if (parts.length <= 1) return parts[0] ?? directory;
+  const path = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength + 1, -1)).fill(SLASH);
+  let at = 0;
+  for (const part of parts) {
+    path.set(part, at);
+    at += part.byteLength + 1;
+  }
+  return path;
+}
+
 /**
  * Whether a name may become a file of a host: 1 to 255 bytes, neither `.` nor `..`, without slash and NUL. Damaged and
  * hostile images have others; nothing but the bytes themselves says what they were meant to be.

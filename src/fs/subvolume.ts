@@ -7,7 +7,7 @@ import { EMPTY_SUBVOL_DIR_OBJECTID, FIRST_FREE_OBJECTID } from "../format/object
 import { ROOT_SUBVOL_RDONLY, type RootItem } from "../format/root.ts";
 import type { NodeTree } from "../tree/tree.ts";
 import type { Filesystem } from "./filesystem.ts";
-import { decodeStat, Inode, type InodeStat, nanoseconds } from "./inode.ts";
+import { decodeStat, Inode, type InodeStat, nanoseconds, type Way } from "./inode.ts";
 
 /** What the root item of a subvolume says. Times are nanoseconds since 1970, 0 where there is none. */
 export interface SubvolumeInfo {
@@ -48,18 +48,18 @@ export class Subvolume {
     return this.info.id;
   }
 
-  /** Its root directory. @param path How it was reached. */
-  root(path?: Uint8Array): Promise<Inode> {
-    return this.inode(FIRST_FREE_OBJECTID, path);
+  /** Its root directory. @param way How it was reached. */
+  root(way?: Way): Promise<Inode> {
+    return this.inode(FIRST_FREE_OBJECTID, way);
   }
 
   /**
    * What has this inode number.
    *
-   * @param path How it was reached.
+   * @param way How it was reached.
    * @throws {BtrfsError} `missing`.
    */
-  async inode(number: bigint, path?: Uint8Array): Promise<Inode> {
+  async inode(number: bigint, way?: Way): Promise<Inode> {
     const span = await this.tree.find(keyOf(number, INODE_ITEM, 0n), "exact");
     if (span === undefined) {
       throw new BtrfsError("missing", "Cannot find inode: there is none of this number", {
@@ -67,16 +67,16 @@ export class Subvolume {
       });
     }
     const { leaf, first } = span;
-    return new Inode(this, number, decodeStat(itemBytes(leaf, first), leaf.where), path);
+    return new Inode(this, number, decodeStat(itemBytes(leaf, first), leaf.where), way);
   }
 
   /** The empty directory that a kernel shows where a snapshot has no copy of a nested subvolume. */
-  placeholder({ stat }: Inode, path: Uint8Array | undefined): Inode {
+  placeholder({ stat }: Inode, way: Way | undefined): Inode {
     const { uid, gid, generation, transid, atime, ctime, mtime, otime } = stat;
     const none = { size: 0n, nbytes: 0n, nlink: 1, rdev: undefined, flags: 0n, sequence: 0n };
     const times = { generation, transid, atime, ctime, mtime, otime };
     const own: InodeStat = { kind: "directory", mode: 0o755, uid, gid, ...none, ...times };
-    return new Inode(this, EMPTY_SUBVOL_DIR_OBJECTID, own, path);
+    return new Inode(this, EMPTY_SUBVOL_DIR_OBJECTID, own, way);
   }
 }
 

@@ -75,7 +75,8 @@ export class UsageCounter {
    * @throws {BtrfsError} for what can't be read, unless `onDamage` takes it.
    */
   async add(inode: Inode): Promise<void> {
-    if (inode.kind === "file") await this.#addFile(inode, this.#total);
+    const { subvolume, number } = inode;
+    if (inode.kind === "file") await this.#addFile({ subvolume, number, path: () => inode.path }, this.#total);
     else if (inode.kind === "directory") await this.#addDirectory(inode);
   }
 
@@ -90,8 +91,9 @@ export class UsageCounter {
         (frames.at(-1)?.tally ?? this.#total).merge(frame.tally);
         await this.#directoryRow(frame);
       } else if (entry.kind === "file") {
-        const { subvolume, path } = frame.directory;
-        await this.#addFile({ subvolume, number: entry.inode, path: childPath(path, entry) }, frame.tally);
+        const { directory } = frame;
+        const path = () => childPath(directory.path, entry);
+        await this.#addFile({ subvolume: directory.subvolume, number: entry.inode, path }, frame.tally);
       } else if (entry.kind === "directory") {
         const below = await this.#enter(frame.directory, entry, guard);
         if (below !== undefined) frames.push(this.#frame(below));
@@ -137,15 +139,21 @@ export class UsageCounter {
         countExtents(span, tally, this.#seen);
       } catch (error) {
         // The walk has passed the bad node: what follows it can be had.
-        const path = file.path === undefined ? {} : { path: displayName(file.path) };
-        this.#fail(error, { tree: file.subvolume.id, inode: file.number, ...path });
+        const path = file.path();
+        this.#fail(error, { tree: file.subvolume.id, inode: file.number, ...(path && { path: displayName(path) }) });
       }
     }
     into.merge(tally);
     if (onProgress !== undefined) this.#progress(tally, onProgress);
     if (!this.#rows.has("file")) return;
-    const { subvolume, number, path } = file;
-    await this.#options.onRow?.({ kind: "file", path, subvolume: subvolume.id, inode: number, usage: tally.result() });
+    const { subvolume, number } = file;
+    await this.#options.onRow?.({
+      kind: "file",
+      path: file.path(),
+      subvolume: subvolume.id,
+      inode: number,
+      usage: tally.result(),
+    });
   }
 
   #progress(tally: Tally, onProgress: NonNullable<UsageOptions["onProgress"]>): void {
@@ -155,10 +163,16 @@ export class UsageCounter {
   }
 
   async #directoryRow({ directory, tally }: Frame): Promise<void> {
-    const { subvolume, number, path } = directory;
+    const { subvolume, number } = directory;
     const kind = number === FIRST_FREE_OBJECTID ? "subvolume" : "directory";
     if (!this.#rows.has(kind)) return;
-    await this.#options.onRow?.({ kind, path, subvolume: subvolume.id, inode: number, usage: tally.result() });
+    await this.#options.onRow?.({
+      kind,
+      path: directory.path,
+      subvolume: subvolume.id,
+      inode: number,
+      usage: tally.result(),
+    });
   }
 
   #fail(error: unknown, where: Where): void {
@@ -172,7 +186,8 @@ export class UsageCounter {
 interface FileAt {
   readonly subvolume: Subvolume;
   readonly number: bigint;
-  readonly path: Uint8Array | undefined;
+  /** Made when it is asked for: paths of deep trees take more memory than all else. */
+  readonly path: () => Uint8Array | undefined;
 }
 
 function childPath(directory: Uint8Array | undefined, { name }: DirectoryEntry): Uint8Array {
