@@ -2,7 +2,8 @@ import { displayName } from "../bytes/display.ts";
 import type { Handle } from "../restore/target.ts";
 import { neededBits } from "./directory-attributes.ts";
 import type { DirectoryHost } from "./directory-host.ts";
-import { SIDECAR, Sidecar } from "./directory-sidecar.ts";
+import { Sidecar } from "./directory-sidecar.ts";
+import { SIDECAR } from "./directory-sidecar-lines.ts";
 
 const TOP = new Uint8Array(0);
 

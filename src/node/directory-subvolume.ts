@@ -1,5 +1,4 @@
 import { equalBytes } from "../bytes/bytes.ts";
-import { displayName } from "../bytes/display.ts";
 import type { Codecs } from "../codec/codec.ts";
 import { BtrfsError } from "../errors.ts";
 import { joinPath } from "../fs/path.ts";
@@ -11,13 +10,13 @@ import type { Timespec } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import { AttributeKeeper, type KeepOptions } from "./directory-attributes.ts";
 import { cloneRange, fallocateFile } from "./directory-content.ts";
-import { enterDirectory, openForReading } from "./directory-copy.ts";
+import { openSourceFile } from "./directory-copy.ts";
+import { finishTree, type PathDifference } from "./directory-finish.ts";
 import type { DirectoryHost } from "./directory-host.ts";
 import { Directories, keyOf } from "./directory-places.ts";
-import { type Difference, differs, Records } from "./directory-records.ts";
+import { Records } from "./directory-records.ts";
 import { TouchedNames } from "./touched-names.ts";
 
-const NO_BYTES = new Uint8Array(0);
 const DECODED = "a plain directory holds no encoded data";
 
 /** Where a subvolume is found that data is cloned from. */
@@ -156,51 +155,12 @@ export class OpenSubvolume {
   };
 
   /** Sets the modes that had to wait, and tells how what is there differs. */
-  *finish(): Generator<{ readonly path: Uint8Array; readonly difference: Difference }> {
+  *finish(): Generator<PathDifference> {
     this.#closeFile();
     if (this.rootTimes !== undefined) {
       this.keeper.setTimes({ handle: this.root, name: undefined }, this.rootTimes.atime, this.rootTimes.mtime);
     }
-    if (this.records.size === 0) return;
-    const found = new Set<bigint>();
-    yield* this.#finishDirectory(this.root, NO_BYTES, found);
-    if (found.size < this.records.size) {
-      const lost = this.records.size - found.size;
-      throw new BtrfsError("io", `Cannot complete: ${lost} inodes have other numbers than when they were made`);
-    }
-  }
-
-  *#finishDirectory(directory: Handle, path: Uint8Array, found: Set<bigint>): ReturnType<OpenSubvolume["finish"]> {
-    for (const name of this.#host.list(directory)) {
-      const child = joinPath(path, name);
-      const { kind } = this.#host.stat(directory, name);
-      if (kind === "directory") {
-        const below = this.#host.below(directory).openDirectory(name);
-        try {
-          yield* this.#finishDirectory(below, child, found);
-        } finally {
-          this.#host.close(below);
-        }
-      } else yield* this.#finishInode(directory, name, child, found);
-    }
-    yield* this.#finishInode(directory, undefined, path, found);
-  }
-
-  *#finishInode(
-    handle: Handle,
-    name: Uint8Array | undefined,
-    path: Uint8Array,
-    found: Set<bigint>,
-  ): ReturnType<OpenSubvolume["finish"]> {
-    const { inode } = this.#host.stat(handle, name);
-    const record = this.records.find(inode);
-    if (record === undefined) return;
-    found.add(inode);
-    if (record.lateMode !== undefined && !this.#host.setMode(handle, name, record.lateMode)) {
-      const sentence = `Cannot set mode ${record.lateMode.toString(8)}: the host does not let it`;
-      throw new BtrfsError("permission", sentence, { where: { path: displayName(path) } });
-    }
-    if (differs(record)) yield { path, difference: record };
+    yield* finishTree(this.#host, this.root, this.records);
   }
 
   close(): void {
@@ -330,18 +290,6 @@ export class OpenSubvolume {
 
   #touch(path: Uint8Array): void {
     this.#replaced?.touched.addName(keyOf(path));
-  }
-}
-
-/** Of a tree whose modes may keep out who made it. */
-function openSourceFile(host: DirectoryHost, directory: Handle, path: Uint8Array): Handle {
-  const end = path.indexOf(0x2f);
-  if (end < 0) return openForReading(host, directory, path);
-  const below = enterDirectory(host, directory, path.subarray(0, end));
-  try {
-    return openSourceFile(host, below.handle, path.subarray(end + 1));
-  } finally {
-    below.leave();
   }
 }
 

@@ -21,7 +21,8 @@ import { copyTree } from "./directory-copy.ts";
 import type { DirectoryHost } from "./directory-host.ts";
 import { loosenTree } from "./directory-loosen.ts";
 import type { NotHeld } from "./directory-records.ts";
-import { type ReceivedSubvolume, SIDECAR, Sidecar } from "./directory-sidecar.ts";
+import { Sidecar } from "./directory-sidecar.ts";
+import { type ReceivedSubvolume, SIDECAR } from "./directory-sidecar-lines.ts";
 import { type CloneSource, OpenSubvolume } from "./directory-subvolume.ts";
 import { foldsNames } from "./host-names.ts";
 

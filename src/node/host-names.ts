@@ -1,6 +1,6 @@
 import { textOf } from "../bytes/display.ts";
 import type { DirectoryHost } from "./directory-host.ts";
-import { SIDECAR } from "./directory-sidecar.ts";
+import { SIDECAR } from "./directory-sidecar-lines.ts";
 
 /** Names that Windows keeps for devices, with any ending. */
 const DEVICES = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?$/i;

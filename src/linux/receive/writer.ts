@@ -1,23 +1,20 @@
 import { constants } from "node:fs";
 import type { Codecs } from "../../codec/codec.ts";
-import { BtrfsError, KernelError } from "../../errors.ts";
+import { KernelError } from "../../errors.ts";
 import { CommandError } from "../../receive/command-error.ts";
 import type { EncodedTally } from "../../receive/encoded-tally.ts";
 import { pathAt } from "../../receive/schedule.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import { COMMANDS, type CommandName } from "../../stream/commands.ts";
-import { fchmodat, fchownat, utimensat } from "../attributes.ts";
 import { linkat, mkdirat, mknodat, renameat2, rmdirat, symlinkat, unlinkat } from "../entries.ts";
 import { fallocate, ftruncate } from "../file.ts";
 import { cloneRange, enableVerity } from "../file-ioctls.ts";
 import type { Native } from "../native.ts";
 import { close, openat } from "../open.ts";
-import { removeXattr, setXattr } from "../xattr.ts";
+import { AttributeWriter } from "./attribute-writer.ts";
 import { CloneSources } from "./clone-sources.ts";
-import { deviceOf, FILE_MODE, id, isCreation, nodeMode, number, timeAt } from "./command-values.ts";
+import { deviceOf, FILE_MODE, id, isCreation, nodeMode, number } from "./command-values.ts";
 import { checkedOffset, DataWriter, endOfRun } from "./data.ts";
-import { setFileAttributes } from "./file-attributes.ts";
-import { MARK } from "./mark.ts";
 import type { MountView } from "./mount.ts";
 import { type CurrentObject, openForReading, Places } from "./places.ts";
 import type { ThreadShare } from "./thread-messages.ts";
@@ -67,6 +64,7 @@ export class SubvolumeWriter {
   readonly #options: ApplyOptions;
   readonly #places: Places;
   readonly #sources: CloneSources;
+  readonly #attributes: AttributeWriter;
   readonly #data: DataWriter;
   readonly #encoded: EncodedTally;
   readonly #owner = { uid: process.geteuid!(), gid: process.getegid!() };
@@ -78,6 +76,7 @@ export class SubvolumeWriter {
     this.#options = options;
     this.#encoded = encoded;
     this.#places = new Places(native, root, options.fsync);
+    this.#attributes = new AttributeWriter(native, this.#places);
     this.#sources = new CloneSources(native, mount, { uuid, places: this.#places });
     this.#data = new DataWriter({ native, codecs, encoded, sectorSize, forceDecompress: options.forceDecompress });
     for (const [name, handler] of Object.entries(this.#handlersByName())) {
@@ -159,11 +158,8 @@ export class SubvolumeWriter {
         rmdirat(this.#native, directory.fd, name!);
         this.#places.removed(path);
       },
-      setXattr: (batch, i, path) => this.#setXattr(batch, i, path),
-      removeXattr: (batch, i, path) => {
-        const attribute = this.#xattrName(batch, i, path);
-        this.#onObject(path, (fd, name) => removeXattr(this.#native, fd, name, attribute));
-      },
+      setXattr: (batch, i, path) => this.#attributes.setXattr(batch, i, path),
+      removeXattr: (batch, i, path) => this.#attributes.removeXattr(batch, i, path),
       write: (batch, i) => void this.#write(batch, i, i + 1),
       encodedWrite: (batch, i, path) => {
         const file = this.#places.file(path);
@@ -183,21 +179,15 @@ export class SubvolumeWriter {
         const length = checkedOffset(batch.u64(i, number("size")));
         fallocate(this.#native, file.fd, batch.u32(i, number("fallocateMode")), offset, length);
       },
-      chmod: (batch, i, path) => this.#setMode(path, batch.u32(i, number("mode")) & 0o7777),
-      chown: (batch, i, path) => this.#setOwner(path, id(batch, i, "uid"), id(batch, i, "gid")),
-      utimes: (batch, i, path) => {
-        const [atime, mtime] = [timeAt(batch, i, "atime"), timeAt(batch, i, "mtime")];
-        this.#onObject(path, (fd, name) => utimensat(this.#native, fd, name, { atime, mtime }));
-      },
+      chmod: (batch, i, path) => this.#attributes.setMode(path, batch.u32(i, number("mode")) & 0o7777),
+      chown: (batch, i, path) => this.#attributes.setOwner(path, id(batch, i, "uid"), id(batch, i, "gid")),
+      utimes: (batch, i, path) => this.#attributes.setTimes(batch, i, path),
       updateExtent: () => {
         this.withoutData++;
       },
       fileattr: (batch, i, path) => {
         if (!this.#options.fileattr) return;
-        const flags = batch.u64(i, number("fileattr"));
-        this.#onObject(path, (fd, name) => {
-          if (!setFileAttributes(this.#native, fd, name, flags)) this.withoutFlags++;
-        });
+        if (!this.#attributes.setFlags(path, batch.u64(i, number("fileattr")))) this.withoutFlags++;
       },
       enableVerity: (batch, i, path) => this.#enableVerity(batch, i, path),
     };
@@ -284,47 +274,6 @@ export class SubvolumeWriter {
     linkat(this.#native, source.directory.fd, source.name!, target.directory.fd, target.name!);
   }
 
-  #setXattr(batch: CommandBatch, i: number, path: string): void {
-    const attribute = this.#xattrName(batch, i, path);
-    const value = batch.value(i, number("xattrData"))!;
-    const current = this.#places.current(path);
-    if (current === undefined) this.#places.release();
-    this.#onObject(path, (fd, name) => setXattr(this.#native, fd, name, attribute, value));
-    // An ACL is the mode, too; and an owner that is set, though it is the same, takes capabilities away.
-    if (current !== undefined) Object.assign(current, { uid: undefined, gid: undefined, mode: undefined });
-    this.#places.directories.changed(path);
-  }
-
-  #xattrName(batch: CommandBatch, i: number, path: string): Uint8Array {
-    const attribute = batch.value(i, number("xattrName"))!;
-    if (path === "" && Buffer.from(attribute).toString("latin1") === MARK) {
-      throw new BtrfsError("kind", `Cannot change ${MARK}: it marks the subvolume while it is received`);
-    }
-    return attribute;
-  }
-
-  #setMode(path: string, mode: number): void {
-    const current = this.#places.current(path);
-    if (current?.mode === mode) return;
-    // It may be the current one under another name.
-    if (current === undefined) this.#places.release();
-    this.#onObject(path, (fd, name) => fchmodat(this.#native, fd, name, mode));
-    if (current !== undefined) current.mode = mode;
-    this.#places.directories.changed(path);
-  }
-
-  #setOwner(path: string, uid: number, gid: number): void {
-    const current = this.#places.current(path);
-    if (current !== undefined && current.uid === uid && current.gid === gid) return;
-    if (current === undefined) this.#places.release();
-    this.#onObject(path, (fd, name) => fchownat(this.#native, fd, name, uid, gid));
-    if (current === undefined) return;
-    current.uid = uid;
-    current.gid = gid;
-    // The kernel takes setuid and setgid away.
-    if (current.mode !== undefined && (current.mode & 0o6000) !== 0) current.mode = undefined;
-  }
-
   #clone(batch: CommandBatch, i: number, path: string): void {
     const file = this.#places.file(path);
     file.written = true;
@@ -350,16 +299,5 @@ export class SubvolumeWriter {
     } finally {
       close(this.#native, fd);
     }
-  }
-
-  /** Does something to the object at `path`: by its descriptor where it is open, else by its name. */
-  #onObject(path: string, action: (fd: number, name: Uint8Array | undefined) => void): void {
-    const fd = this.#places.current(path)?.fd;
-    if (fd !== undefined) {
-      action(fd, undefined);
-      return;
-    }
-    const { directory, name } = this.#places.at(path);
-    action(directory.fd, name);
   }
 }
