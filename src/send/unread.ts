@@ -1,12 +1,11 @@
-/** What a lookup throws when a part of a tree has to be read first, and be waited for. */
-export class Unread extends Error {
+/** What a lookup throws when a part of a tree has to be read first, and be waited for. No error: the stack would be in vain. */
+export class Unread {
   /** Reads it. After that, the same lookup does not lack it again, until `forget`. */
   readonly read: () => Promise<unknown>;
   /** What was read for lookups that lacked it is no longer kept for them. */
   readonly forget: () => void;
 
   constructor(read: () => Promise<unknown>, forget: () => void) {
-    super("a part of a tree has to be read first");
     this.read = read;
     this.forget = forget;
   }
