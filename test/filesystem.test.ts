@@ -8,8 +8,8 @@ import { DirItem, FT_REG_FILE } from "../src/format/dir-item.ts";
 import { decodeFileExtent, FileExtentItem, type StoredExtent } from "../src/format/file-extent.ts";
 import { InodeItem, S_IFDIR, S_IFREG } from "../src/format/inode.ts";
 import { compareKeys, encodeKey, itemsOf, type Key, keyOf } from "../src/format/key.ts";
-import { DIR_INDEX, DIR_ITEM, EXTENT_DATA, INODE_ITEM } from "../src/format/key-type.ts";
-import { itemBytes, slotKey } from "../src/format/node.ts";
+import { DIR_INDEX, DIR_ITEM, EXTENT_DATA, INODE_ITEM, ROOT_BACKREF, ROOT_REF } from "../src/format/key-type.ts";
+import { ItemHeader, itemBytes, keyAt, slotKey } from "../src/format/node.ts";
 import type { DirectoryEntry } from "../src/fs/directory.ts";
 import { extentEnd } from "../src/fs/extents.ts";
 import { type Filesystem, openFilesystem } from "../src/fs/filesystem.ts";
@@ -22,7 +22,7 @@ import { NodeTree } from "../src/tree/tree.ts";
 import type { VolumeEvent } from "../src/volume/events.ts";
 import { type BuiltItem, BuiltTree } from "./support/build-tree.ts";
 import { EditedImage } from "./support/edit-image.ts";
-import { imageSource } from "./support.ts";
+import { imageSource, imageTree } from "./support.ts";
 
 const text = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("latin1");
 const open = (name: string) => openFilesystem([imageSource(name)]);
@@ -131,6 +131,49 @@ describe("subvolumes", () => {
     for (const id of [261n, 7n, 1n << 60n, 0n]) {
       await expect(filesystem.subvolume(id)).rejects.toMatchObject({ code: "missing", where: { tree: id } });
     }
+  });
+});
+
+describe("subvolumes inside of each other", () => {
+  /** Gives an item of the root tree another offset: who refers to whom. */
+  async function refer(image: EditedImage, key: Key, offset: bigint): Promise<void> {
+    const { volume } = await image.open();
+    const span = await volume.rootTree.find(key, "exact");
+    const at = keyAt(span!.leaf, span!.first) + ItemHeader.offsets.keyOffset;
+    await image.editNode(span!.leaf.logical, (bytes) => viewOf(bytes).setBigUint64(at, offset, true));
+  }
+
+  test("in a ring they have no paths, and the others have theirs", async () => {
+    const image = new EditedImage("everything");
+    const sound = await (await image.open()).subvolumes();
+    const nested = sound.find(({ path }) => text(path) === "vol/moves/nested")!;
+    await refer(image, keyOf(256n, ROOT_BACKREF, 5n), nested.id);
+    const listed = await (await image.open()).subvolumes();
+    const inRing = [256n, nested.id];
+    expect(listed.map(({ id, path }) => [id, inRing.includes(id) ? undefined : text(path)])).toEqual(
+      listed.map(({ id, path }) => [id, path && text(path)]),
+    );
+    const others = ({ id }: { id: bigint }) => !inRing.includes(id);
+    expect(listed.filter(others)).toEqual(sound.filter(others));
+  });
+
+  test("a walk ends where one leads into itself, and tells it", async () => {
+    const image = new EditedImage("everything");
+    const filesystem = await image.open();
+    const nested = (await filesystem.subvolumes()).find(({ path }) => text(path) === "vol/moves/nested")!;
+    for (const key of await entryKeys(await filesystem.lookup("vol/moves"), "nested")) {
+      await image.editItem(256n, key, (data) => viewOf(data).setBigUint64(0, 256n, true));
+    }
+    await refer(image, keyOf(256n, ROOT_REF, nested.id), 256n);
+    const damage: BtrfsError[] = [];
+    let names = 0;
+    for await (const { entries } of walk(await (await image.open()).lookup("vol"), {
+      onDamage: (error) => damage.push(error),
+    })) {
+      names += entries.length;
+    }
+    expect(damage.map(({ code, where }) => [code, where.path])).toEqual([["corrupt", "vol/moves/nested"]]);
+    expect(names).toBeLessThan(imageTree("everything").length);
   });
 });
 

@@ -1,9 +1,11 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import type { TreeEntry } from "../support.ts";
 import { applyHistory } from "./support/apply.ts";
+import { makeWorkDirectory, removeWorkDirectory } from "./support/cleanup.ts";
 import { TestFilesystem } from "./support/filesystem.ts";
 import { makeHistory, type Profile } from "./support/history.ts";
 import { describeKernel } from "./support/host.ts";
@@ -81,7 +83,64 @@ describeKernel("restore, beside the mounted filesystem", () => {
       expect(ran.stdout).toContain("restored");
     },
   );
+
+  // PATH_MAX is 4096: only descriptors lead so far down.
+  test("names behind paths that are too long for the kernel come back", { timeout: 120_000 }, async () => {
+    await using filesystem = await TestFilesystem.make();
+    await run("python3", ["-c", DEEP, filesystem.directory]);
+    const expected = await listed(filesystem.directory);
+    expect(expected).toContain("60 deepest 640 5 f");
+    await filesystem.unmount();
+    await using memory = await Memory.mount(filesystem.work);
+    const target = join(memory.directory, "target");
+    const ran = btrkit("restore", `${filesystem.images[0]}:/`, target);
+    expect([ran.stderr, ran.status]).toEqual(["", 0]);
+    expect(await listed(target)).toEqual(expected);
+    expect((await run("find", [target, "-name", "deepest", "-execdir", "cat", "{}", ";"])).stdout.toString()).toBe(
+      "bytes",
+    );
+  });
+
+  test("simple quotas, as a kernel has filled them", async () => {
+    const work = makeWorkDirectory();
+    try {
+      const image = join(work, "squota");
+      const fixture = join(import.meta.dirname, "../fixtures/sectors/squota-lzo.gz");
+      writeFileSync(image, gunzipSync(readFileSync(fixture)));
+      await using filesystem = await TestFilesystem.make({ images: [image], mount: "ro" });
+      const expected = await treeOf(filesystem.directory, { holes: true });
+      await filesystem.unmount();
+      await using memory = await Memory.mount(filesystem.work);
+      const target = join(memory.directory, "target");
+      const ran = btrkit("restore", `${image}:/`, target);
+      expect([ran.stderr, ran.status]).toEqual(["", 0]);
+      const actual = await treeOf(target, { holes: true });
+      expect(actual.length).toBeGreaterThan(15);
+      expect(treeDifferences(actual.map(holdable), expected.map(holdable), BY_SIZE)).toEqual([]);
+    } finally {
+      removeWorkDirectory(work);
+    }
+  });
 });
+
+const DEEP = `
+import os, sys
+here = os.open(sys.argv[1], os.O_RDONLY)
+for depth in range(59):
+    name = "d" * 240 + str(depth)
+    os.mkdir(name, 0o750, dir_fd=here)
+    here = os.open(name, os.O_RDONLY, dir_fd=here)
+    os.utime(here, ns=(1, depth))
+os.write(os.open("deepest", os.O_CREAT | os.O_WRONLY, 0o640, dir_fd=here), b"bytes")
+`;
+
+/** Depth, name, mode, size of what is no directory, and type of everything below a directory, however deep. */
+async function listed(directory: string): Promise<string[]> {
+  const common = [directory, "-mindepth", "1"];
+  const files = await run("find", [...common, "!", "-type", "d", "-printf", "%d %f %m %s %y\\n"]);
+  const directories = await run("find", [...common, "-type", "d", "-printf", "%d %f %m %y\\n"]);
+  return `${directories.stdout}${files.stdout}`.split("\n");
+}
 
 /** What a tmpfs can hold of an entry: no properties of btrfs. */
 function holdable(entry: TreeEntry): TreeEntry {
