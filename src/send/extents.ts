@@ -167,9 +167,11 @@ export class Extents {
   #isEncoded(item: FileItem, length: number): boolean {
     if (!this.#options.compressed || item.compression === COMPRESS_NONE) return false;
     // Where the file goes on behind an inline extent, the rest of its block is zeros, which an encoded write does not
-    // write. Linux sends one all the same, and a receiver keeps there what the parent had.
+    // write. Linux sends one all the same: a receiver keeps there what the parent had, and a file that ends there gets
+    // too short, for no TRUNCATE follows.
     const endsEarly = item.inline !== undefined && item.ramBytes < length;
-    if (endsEarly && this.#sendsHoles && !this.#options.imitatesFaults) return false;
+    const isLost = endsEarly && (this.#sendsHoles || this.#state.size <= item.end);
+    if (isLost && !this.#options.imitatesFaults) return false;
     return (item.inline?.byteLength ?? item.diskNumBytes) <= length;
   }
 

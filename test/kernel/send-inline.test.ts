@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { btrkit } from "../cli/support.ts";
@@ -9,19 +9,25 @@ import { run } from "./support/run.ts";
 import { treeOf } from "./support/tree.ts";
 
 // A compressed inline extent that the file goes on behind: what follows it in its block is zeros. Linux 6.18 sends it as
-// an encoded write of its own length, and a receiver keeps what the parent had in the rest of the block.
+// an encoded write of its own length, and a receiver keeps what the parent had in the rest of the block; where the file
+// ends with that block, it gets too short at the receiver, in full sends too.
 
 const SCRIPT = `
-  btrfs -q subvolume create live
-  head -c 40000 /dev/urandom > live/f; head -c 40000 /dev/urandom > live/other
-  btrfs -q subvolume snapshot -r live s1
-  head -c 1000 /dev/zero | tr '\\0' a > live/f
-  sync -f .
-  python3 - <<'PY'
-import fcntl, os, struct
-source, target = os.open("live/other", os.O_RDONLY), os.open("live/f", os.O_RDWR)
+  inline() {
+    head -c 1000 /dev/zero | tr '\\0' a > $1
+    sync -f .
+    python3 - $1 $2 <<'PY'
+import fcntl, os, struct, sys
+source, target = os.open("live/other", os.O_RDONLY), os.open(sys.argv[1], os.O_RDWR)
 fcntl.ioctl(target, 0x4020940D, struct.pack("qQQQ", source, 0, 8192, 16384))
+os.ftruncate(target, int(sys.argv[2]))
 PY
+  }
+  btrfs -q subvolume create live
+  head -c 40000 /dev/urandom > live/f; head -c 40000 /dev/urandom > live/other; head -c 500 /dev/zero > live/grown
+  inline live/short 4096
+  btrfs -q subvolume snapshot -r live s1
+  inline live/f 24576; inline live/new 4096; inline live/grown 4096
   btrfs -q subvolume snapshot -r live s2`;
 
 describeKernel("a compressed inline extent in front of others", () => {
@@ -34,6 +40,7 @@ describeKernel("a compressed inline extent in front of others", () => {
       const at = (name: string): string => join(source.directory, name);
       const file = readFileSync(at("s2/f"));
       expect(file.subarray(1000, 4096).every((byte) => byte === 0)).toBe(true);
+      expect(["short", "new", "grown"].map((name) => statSync(at(`s2/${name}`)).size)).toEqual([4096, 4096, 4096]);
       const sent = await treeOf(at("s2"));
       const common = ["send", "-q", "--proto", "2", "--compressed-data"];
       const streams = (from: string): [string, string] => [
