@@ -54,6 +54,8 @@ export async function sendDifferences(
     readonly lenient?: boolean;
     readonly sendings?: readonly Sending[];
     readonly afterwards?: (filesystem: TestFilesystem) => Promise<void>;
+    /** Told where the kernel's streams are, in the order of the sendings, while the filesystem is mounted. */
+    readonly onStreams?: (filesystem: TestFilesystem, streams: readonly string[]) => Promise<void>;
   } = {},
 ): Promise<{ readonly same: number; readonly differences: Difference[] }> {
   await using filesystem = await TestFilesystem.make(options.filesystem);
@@ -64,12 +66,14 @@ export async function sendDifferences(
   const at = (name: string): string => join(filesystem.directory, name);
   const ids = new Map<string, bigint>();
   const expected: (Uint8Array | undefined)[] = [];
+  const streams: string[] = [];
   for (const { snapshot, parent, clones = [], ...rest } of sendings) {
     for (const name of [snapshot, parent, ...clones]) {
       if (name !== undefined && !ids.has(name)) ids.set(name, await rootId(at(name)));
     }
     const places = { ...(parent === undefined ? {} : { parent: at(parent) }), clones: clones.map(at) };
     const stream = join(filesystem.work, `stream-${expected.length}`);
+    streams.push(stream);
     try {
       await peerSend([at(snapshot)], stream, { ...rest, ...places });
       expected.push(readFileSync(stream));
@@ -78,6 +82,7 @@ export async function sendDifferences(
       expected.push(undefined);
     }
   }
+  await options.onStreams?.(filesystem, streams);
   await filesystem.unmount();
   const devices = await Promise.all(filesystem.images.map((image) => openFileDevice(image)));
   await using volume = await openVolume(devices);

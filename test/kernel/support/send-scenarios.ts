@@ -4,10 +4,14 @@ export interface ScenarioScript {
   readonly like: number;
   readonly title: string;
   readonly before: string;
+  /** After the first snapshot and before a new mount, which gives numbers of removed inodes to new ones. */
+  readonly middle?: string;
   readonly after: string;
+  /** Paths of nested subvolumes in the first snapshot, and in the second. */
+  readonly nested?: Readonly<Record<"one" | "two", readonly string[]>>;
 }
 
-/** Functions that the scripts use, besides the variable `BIG`: bytes that an extended attribute may have. `fill FILE OFFSET LENGTH BYTE`, `clone FROM AT TO AT LENGTH`. */
+/** Functions that the scripts use, besides the variable `BIG`: bytes that an extended attribute may have. `fill FILE OFFSET LENGTH BYTE`, `clone FROM AT TO AT LENGTH`, `dedupe FROM AT TO AT LENGTH`. */
 export const FUNCTIONS = `
 fill() { python3 -c 'import os,sys
 f,at,n,b=sys.argv[1],int(sys.argv[2]),int(sys.argv[3]),sys.argv[4]
@@ -16,9 +20,21 @@ clone() { python3 -c 'import fcntl,os,struct,sys
 a,x,b,y,n=sys.argv[1],int(sys.argv[2]),sys.argv[3],int(sys.argv[4]),int(sys.argv[5])
 s=os.open(a,os.O_RDONLY); d=os.open(b,os.O_RDWR|os.O_CREAT,0o644)
 fcntl.ioctl(d,0x4020940d,struct.pack("qQQQ",s,x,n,y))' "$@"; }
+dedupe() { python3 -c 'import fcntl,os,struct,sys
+a,x,b,y,n=sys.argv[1],int(sys.argv[2]),sys.argv[3],int(sys.argv[4]),int(sys.argv[5])
+s=os.open(a,os.O_RDONLY); d=os.open(b,os.O_RDWR); os.fsync(d)
+told=bytearray(struct.pack("QQHHI",x,n,1,0,0)+struct.pack("qQQiI",d,y,0,0,0))
+fcntl.ioctl(s,0xc0189436,told)
+assert struct.unpack_from("QiI",told,40)[:2]==(n,0),told' "$@"; }
 `;
 
 export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
+  {
+    like: 8,
+    title: "nested directories with files",
+    before: "mkdir -p a/b/c d; fill a/f 0 9000 a; fill a/b/f 0 100 b; fill a/b/c/f 0 70000 c",
+    after: "mkdir a/b/c/d; fill a/b/c/d/f 0 5000 d; fill a/b/f 100 9000 e; rmdir d",
+  },
   {
     like: 16,
     title: "a hole is punched",
@@ -92,6 +108,14 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "fill f 528384 4096 b; truncate -s 2M f",
   },
   {
+    like: 48,
+    title: "properties",
+    before:
+      "mkdir d; touch f; btrfs property set d compression zlib; btrfs property set f compression lzo; fill d/g 0 50000 a",
+    after:
+      "btrfs property set d compression zstd; btrfs property set f compression none; btrfs property set . compression lzo; touch d/h; fill n 0 9000 a",
+  },
+  {
     like: 50,
     title: "names in extended references only",
     before: "touch f; for i in $(seq 400); do ln f $(printf '%0200d' $i); done; rm f",
@@ -108,6 +132,13 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     title: "large extended attributes",
     before: 'touch f; setfattr -n user.big -v $(printf "%0*d" $BIG 1) f',
     after: 'setfattr -n user.big -v $(printf "%0*d" $BIG 2) f; setfattr -n user.new -v $(printf "%0*d" $BIG 3) f',
+  },
+  {
+    like: 54,
+    title: "a directory's name goes to a subvolume, and a subvolume's to a directory",
+    before: "mkdir x z; touch x/f; btrfs -q subvolume create y; btrfs -q subvolume create z/s",
+    after: "rm -r x; btrfs -q subvolume create x; btrfs -q subvolume delete y; mkdir y; touch y/f; mv z z2",
+    nested: { one: ["y", "z/s"], two: ["x", "z2/s"] },
   },
   {
     like: 77,
@@ -128,6 +159,14 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "mv a t; mv b a; mv t b; mv a/p a/q; mv b/p a/p; mv a/q b/p",
   },
   {
+    like: 87,
+    title: "many parents and children turned around",
+    before:
+      "for i in 1 2 3; do mkdir -p $i/a/b/c/d/e/f/g/h; for n in $(find $i -type d); do touch $n/file; mkdir $n/side; done; done",
+    after:
+      "for i in 1 2 3; do mv $i/a/b/c/d/e/f/g/h n$i; mv $i/a/b/c/d/e/f/g n$i/g; mv $i/a/b/c/d/e/f n$i/g/f; mv $i/a/b/c/d/e n$i/g/f/e; mv $i/a/b/c/d n$i/g/f/e/d; mv $i/a/b/c n$i/side/c; mv $i/a/b n$i/side/c/side/b; mv $i/a n$i/side/c/side/b/a; mv $i n$i/side/c/side/b/a/side/i; done; mv n1 n2/g/side/1; mv n2/g/f n3/side/2",
+  },
+  {
     like: 92,
     title: "names given to others while ancestors are turned around",
     before: "mkdir -p t/dir1/p1 t/dir2; touch t/dir1/p1/q",
@@ -146,10 +185,24 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "clone f 262144 f 131072 131072; clone f 262144 f 0 65536",
   },
   {
+    like: 105,
+    title: "a file is replaced by one of the same name and number",
+    before: "touch a; fill f 0 70000 a",
+    middle: "rm f",
+    after: "fill f 0 50000 b",
+  },
+  {
     like: 108,
     title: "reflinked files",
     before: "fill f 0 196608 a; cp --reflink=always f g; cp --reflink=always g h",
     after: "cp --reflink=always f i; fill g 65536 4096 b; rm h; clone g 0 j 8192 131072",
+  },
+  {
+    like: 109,
+    title: "reflinked compressed files",
+    before:
+      "touch f; btrfs property set f compression zlib; fill f 0 200000 a; cp --reflink=always f g; clone f 65536 h 0 65536",
+    after: "clone f 0 g 65536 131072; fill h 4096 4096 b; cp --reflink=always h i; clone i 0 f 0 65536",
   },
   {
     like: 117,
@@ -164,16 +217,37 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "mv d/a d/t; mv d/b d/a; mv d/t d/b; mv d/a/2 d/b/2x; mv d/b/1 d/a/1x; mv d/3 d/b/1; mv d e",
   },
   {
+    like: 128,
+    title: "many moves that wait",
+    before: "mkdir -p a/b/c/d w/x/y/z; for i in $(seq 30); do mkdir -p a/b/c/d/$i w/$i/$i; touch w/$i/$i/f; done",
+    after:
+      "mv w/x/y/z t; mv w/x/y t/y; mv a/b/c/d t/y/d; mv a/b/c t/y/d/c; mv a/b w/x/b; mv w t/y/d/c/w; for i in $(seq 30); do mv t/y/d/$i t/y/d/c/w/$i/$i/new; done; mv a t/y/d/c/w/x/b/a",
+  },
+  {
     like: 129,
     title: "no directory is removed too early",
     before: "mkdir -p a/b a/c; touch a/b/1 a/c/2 a/3",
     after: "mkdir n; mv a/b n/b; mv a/c/2 n/b/2; mv n/b/1 n/1; rm -r a; mv n/b a",
   },
   {
+    like: 133,
+    title: "a new file has the number of one that went, both at the top",
+    before: "touch a; fill f 0 5000 a",
+    middle: "rm f",
+    after: "fill g 0 6000 b; mkdir d",
+  },
+  {
     like: 134,
     title: "a directory moves out of one that is removed, and comes back under a new one",
     before: "mkdir -p p/d; touch p/d/f",
     after: "mv p/d d; rmdir p; mkdir p; mv d p/d2",
+  },
+  {
+    like: 135,
+    title: "directories of the same number have the same name for different inodes",
+    before: "mkdir a d; touch d/f d/g",
+    middle: "rm -r d",
+    after: "mkdir e; touch e/g; fill e/f 0 5000 b; mv a e/a",
   },
   {
     like: 137,
@@ -200,6 +274,12 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "mv d e; mv f d; ln d e/l",
   },
   {
+    like: 149,
+    title: "a shared block at the start of a file",
+    before: "fill f 0 4096 a; fill f 4096 61440 b; fill g 0 4096 c",
+    after: "clone f 0 h 0 4096; clone g 0 i 0 4096; clone g 0 f 65536 4096",
+  },
+  {
     like: 155,
     title: "one link of several gets the path of another inode",
     before: "mkdir d; touch d/a; ln d/a d/b; ln d/a c; touch x",
@@ -218,10 +298,22 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "mv a/b/c d/e/f/c; mv d/e/f a/b/f; mv d/e a/b/f/e; mv a/b d/b; mv a d/b/a",
   },
   {
+    like: 188,
+    title: "a hole is punched up to the end, in front of what was preallocated behind it",
+    before: "fill f 0 500000 a; fallocate -n -o 500000 -l 700000 f",
+    after: "fallocate -p -n -o 100000 -l 400000 f; fallocate -p -n -o 800000 -l 100000 f",
+  },
+  {
     like: 189,
     title: "the unaligned end of a file is not cloned into another's middle",
     before: "fill f 0 70000 a; fill g 0 262144 b",
     after: "cp --reflink=always f h; clone f 0 g 131072 65536; fill h 131072 4096 c",
+  },
+  {
+    like: 191,
+    title: "parts of a file are deduplicated in both snapshots",
+    before: "fill f 0 131072 a; dedupe f 0 f 65536 65536; fill g 0 131072 a",
+    after: "dedupe f 0 g 0 131072; fill f 131072 65536 a; dedupe g 65536 f 131072 65536",
   },
   {
     like: 200,
@@ -242,16 +334,35 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     after: "chown 1:1 f; setcap cap_net_raw+p f; chmod 700 g",
   },
   {
+    like: 221,
+    title: "several inodes swap names and places, a file with the directory that it was in",
+    before: "mkdir -p a/b c; touch a/b/f c/g; fill a/h 0 5000 a",
+    after: "mv a/b/f t; mv a/b u; mv t a/b; mv u c/b; mv c/g a/g; mv a/h c/b/g; mv c v; mv a c; mv v a",
+  },
+  {
     like: 222,
     title: "an inode of two links is swapped with two directories",
     before: "mkdir -p d/e; touch a; ln a b; touch d/e/x",
     after: "mv a t; mv b u; mv d/e b; mv d a; mv t b/e; mv u a/d",
   },
   {
+    like: 227,
+    title: "a directory is removed, a new one gets its number",
+    before: "mkdir -p a/b; touch a/b/f",
+    middle: "rm -r a/b",
+    after: "mkdir n; touch n/f; mv a n/a",
+  },
+  {
     like: 229,
     title: "parts of an extent are cloned into its own file, its middle is overwritten",
     before: "fill f 0 131072 a; clone f 0 f 131072 65536; fill f 32768 16384 b",
     after: "clone f 49152 f 262144 65536; fill f 147456 8192 c",
+  },
+  {
+    like: 235,
+    title: "the capability of one file is not another's",
+    before: "touch f g; setcap cap_net_raw+p f; fill h 0 5000 a",
+    after: "chown 3:3 g h; chmod 600 f; fill g 0 9000 b; cp h i",
   },
   {
     like: 241,
@@ -282,6 +393,13 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     title: "one new extent in a sparse file",
     before: "truncate -s 10M f; fill f 0 4096 a",
     after: "fill f 5242880 4096 b",
+  },
+  {
+    like: 312,
+    title: "compressed extents beside and over each other",
+    before: "for i in 0 1 2 3 4 5 6 7; do fill f $((i * 49152)) 40960 $i; done; sync -f f",
+    after:
+      "fallocate -p -o 65536 -l 65536 f; fill f 61440 8192 x; fill f 131072 65536 y; clone f 131072 f 16384 65536; fill f 20480 4096 z",
   },
   {
     like: 319,
