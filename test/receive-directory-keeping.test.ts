@@ -1,0 +1,145 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { cleanDirectory } from "../src/node/directory-cleanup.ts";
+import { DirectoryTarget, type DirectoryTargetOptions } from "../src/node/directory-target.ts";
+import { NodeDirectoryHost } from "../src/node/node-directory-host.ts";
+import { receive } from "../src/receive/receive.ts";
+import type { Handle } from "../src/restore/target.ts";
+import { chmod, chown, mkdir, mkfile, rename, snapshot, subvol } from "./support/raw-commands.ts";
+import { END, stream } from "./support/raw-stream.ts";
+import { sidecarLines } from "./support/sidecar-tree.ts";
+
+// What a plain directory must keep: what is another's under the same name, the order in which things become durable, and the
+// place of what is being written while names move.
+
+const made: string[] = [];
+afterEach(() => {
+  for (const directory of made.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function newDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "btrkit-keeping-"));
+  made.push(directory);
+  return directory;
+}
+
+async function into(
+  directory: string,
+  input: Uint8Array,
+  host = new NodeDirectoryHost(directory),
+  options: Partial<DirectoryTargetOptions> = {},
+): Promise<void> {
+  const target = await DirectoryTarget.open(host, {
+    path: directory,
+    ...options,
+  });
+  try {
+    await receive(input, target);
+  } finally {
+    target.close();
+  }
+}
+
+const clean = (directory: string) => cleanDirectory(new NodeDirectoryHost(directory), { remove: true });
+const states = (directory: string) => sidecarLines(directory).map(({ path, state }) => [path, state]);
+
+const FULL = stream(2, subvol("s", 1), mkfile("a"), END);
+const INCREMENT = stream(2, snapshot("t", 2, 1), mkfile("b"), END);
+
+test("cleaning up leaves a complete subvolume that has the name of an unfinished one", async () => {
+  const directory = newDirectory();
+  await expect(into(directory, FULL.subarray(0, FULL.byteLength - 10))).rejects.toThrow();
+  // Taken away by hand, and received again.
+  rmSync(join(directory, "s"), { recursive: true });
+  await into(directory, FULL);
+  expect(states(directory)).toEqual([
+    ["s", "receiving"],
+    ["s", "complete"],
+  ]);
+  clean(directory);
+  expect(existsSync(join(directory, "s/a"))).toBe(true);
+  expect(states(directory)).toEqual([["s", "complete"]]);
+  await into(directory, INCREMENT);
+});
+
+test("a subvolume is complete only when all of it has been flushed, and that is made durable", async () => {
+  const directory = newDirectory();
+  const events: string[] = [];
+  class Watched extends NodeDirectoryHost {
+    override async flush(): Promise<void> {
+      events.push(`flush, ${states(directory).join()}`);
+      await super.flush();
+    }
+    override syncFile(handle: Handle): void {
+      events.push(`sync, ${existsSync(join(directory, "s"))}, ${states(directory).join()}`);
+      super.syncFile(handle);
+    }
+  }
+  await into(directory, FULL, new Watched(directory));
+  expect(events[0]).toBe("sync, false, s,receiving");
+  expect(events.slice(-2)).toEqual(["flush, s,receiving", "sync, true, s,complete"]);
+});
+
+test("what could not be flushed is unfinished, and nothing of it stays behind when it is cleaned up", async () => {
+  const directory = newDirectory();
+  class Failing extends NodeDirectoryHost {
+    override setOwner(): boolean {
+      return false;
+    }
+    override async flush(): Promise<void> {
+      throw Object.assign(new Error("lost"), { code: "EIO" });
+    }
+  }
+  const input = stream(2, subvol("s", 1), mkfile("a"), chown("a", 12345, 54321), END);
+  await expect(into(directory, input, new Failing(directory))).rejects.toThrow("lost");
+  expect(readdirSync(join(directory, ".btrkit"))).toHaveLength(2);
+  expect(states(directory)).toEqual([["s", "receiving"]]);
+  expect(clean(directory)).toEqual([{ name: "s", state: "removed" }]);
+  expect(readdirSync(join(directory, ".btrkit"))).toEqual(["subvolumes.jsonl"]);
+});
+
+test("a parent whose place something else has taken is not found; a copy that can't be made is taken away", async () => {
+  const directory = newDirectory();
+  await into(directory, FULL);
+  await expect(
+    into(directory, INCREMENT, undefined, {
+      signal: AbortSignal.abort(new Error("stopped")),
+    }),
+  ).rejects.toThrow("stopped");
+  expect(readdirSync(directory).sort()).toEqual([".btrkit", "s"]);
+  expect(states(directory)).toEqual([["s", "complete"]]);
+  rmSync(join(directory, "s"), { recursive: true });
+  writeFileSync(join(directory, "s"), "");
+  await expect(into(directory, INCREMENT)).rejects.toThrow("cannot find parent subvolume");
+});
+
+test("what is below a directory that has moved is found where the paths lead now", async () => {
+  const directory = newDirectory();
+  const again = [mkdir("a"), mkdir("a/s")];
+  await into(
+    directory,
+    stream(2, subvol("s", 1), ...again, mkfile("a/s/x"), rename("a", "b"), ...again, mkfile("a/s/y"), END),
+  );
+  expect([readdirSync(join(directory, "s/a/s")), readdirSync(join(directory, "s/b/s"))]).toEqual([["y"], ["x"]]);
+});
+
+test("setuid bits need the owner; a mode that had to wait does not outlive the next one", async () => {
+  const directory = newDirectory();
+  class Ownerless extends NodeDirectoryHost {
+    override readonly isPrivileged: boolean = true;
+    override setOwner(): boolean {
+      return false;
+    }
+  }
+  class User extends Ownerless {
+    override readonly isPrivileged = false;
+  }
+  const setid = stream(2, subvol("s", 1), mkfile("a"), chown("a", 12345, 54321), chmod("a", 0o6755), END);
+  await into(directory, setid, new Ownerless(directory));
+  expect(statSync(join(directory, "s/a")).mode & 0o7777).toBe(0o755);
+  const twice = stream(2, subvol("u", 2), mkfile("a"), chmod("a", 0o40), chmod("a", 0o644), END);
+  await into(directory, twice, new User(directory));
+  expect(statSync(join(directory, "u/a")).mode & 0o7777).toBe(0o644);
+});
