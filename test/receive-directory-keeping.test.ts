@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { NodeDirectoryHost } from "../src/node/node-directory-host.ts";
 import { receive } from "../src/receive/receive.ts";
 import type { Handle } from "../src/restore/target.ts";
 import { chmod, chown, mkdir, mkfile, rename, snapshot, subvol } from "./support/raw-commands.ts";
-import { END, stream } from "./support/raw-stream.ts";
+import { commandOf, END, stream, time } from "./support/raw-stream.ts";
 import { sidecarLines } from "./support/sidecar-tree.ts";
 
 // What a plain directory must keep: what is another's under the same name, the order in which things become durable, and the
@@ -143,3 +143,41 @@ test("setuid bits need the owner; a mode that had to wait does not outlive the n
   await into(directory, twice, new User(directory));
   expect(statSync(join(directory, "u/a")).mode & 0o7777).toBe(0o644);
 });
+
+test("times that the host cuts off at its last second are in the sidecar, be it by a fraction, or of access only", async () => {
+  const directory = newDirectory();
+  const last = 15_032_385_535n;
+  class Ext4 extends NodeDirectoryHost {
+    override setTimes(handle: Handle, name: Uint8Array | undefined, atime: bigint, mtime: bigint): boolean {
+      const cut = (at: bigint): bigint => (at > last * SECOND ? last * SECOND : at);
+      return super.setTimes(handle, name, cut(atime), cut(mtime));
+    }
+  }
+  const times = (path: string, atime: Uint8Array, mtime: Uint8Array) => [
+    mkfile(path),
+    commandOf(2, 20, [
+      [15, path],
+      [11, atime],
+      [10, mtime],
+      [9, time(7)],
+    ]),
+  ];
+  const commands = [
+    ...times("a", time(1), time(last, 999_999_999)),
+    ...times("b", time(last + 5n), time(1)),
+    ...times("c", time(1), time(last)),
+    ...times("d", time(1), time(last - 9n, 500_000_000)),
+  ];
+  await into(directory, stream(2, subvol("s", 1), ...commands, END), new Ext4(directory));
+  const [{ uuid } = { uuid: "" }] = sidecarLines(directory);
+  const lines = readFileSync(join(directory, `.btrkit/${uuid}.jsonl`), "utf8")
+    .trimEnd()
+    .split("\n")
+    .slice(1);
+  expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+    { path: "a", atime_ns: `${SECOND}`, mtime_ns: `${last * SECOND + 999_999_999n}` },
+    { path: "b", atime_ns: `${(last + 5n) * SECOND}`, mtime_ns: `${SECOND}` },
+  ]);
+});
+
+const SECOND = 1_000_000_000n;

@@ -60,11 +60,10 @@ export class AttributeKeeper {
 
   setTimes({ handle, name }: Reach, atime: bigint, mtime: bigint): void {
     const isDone = this.#host.setTimes(handle, name, atime, mtime);
-    const isUsual = mtime >= 0n && mtime < MAX_USUAL_TIME;
+    const isUsual = isUsualTime(atime) && isUsualTime(mtime);
     if (isDone && isUsual && this.#records.size === 0) return;
     const stat = this.#host.stat(handle, name);
-    // Some filesystems take the nearest time that they have, and say nothing.
-    const isHeld = isDone && (isUsual || stat.mtime / SECOND === mtime / SECOND);
+    const isHeld = isDone && (isUsual || (isSameTime(stat.atime, atime) && isSameTime(stat.mtime, mtime)));
     this.#note(stat, "times", isHeld ? undefined : { atime, mtime }, "times");
   }
 
@@ -129,6 +128,19 @@ export class AttributeKeeper {
     if (!this.#options.strict) return;
     throw new BtrfsError("permission", `Cannot hold ${what}: this host, or this user, can't, and strict was asked for`);
   }
+}
+
+function isUsualTime(time: bigint): boolean {
+  return time >= 0n && time < MAX_USUAL_TIME;
+}
+
+/**
+ * But for how fine times are at the host. Some filesystems take the nearest time that they have, and say nothing: where that is
+ * in the same second, its beginning.
+ */
+function isSameTime(found: bigint, wanted: bigint): boolean {
+  if (found === wanted) return true;
+  return found / SECOND === wanted / SECOND && found % SECOND !== 0n;
 }
 
 /** The permissions without which who receives could not go on. */
