@@ -22,10 +22,17 @@ export function parseCount(text: string): number {
 
 const SUFFIXES = ["", "k", "m", "g", "t"];
 
+/** A file offset of an option, as `parseBytes`, up to 2^64 - 1. @throws {UsageError} */
+export function parseOffset(option: string, text: string): bigint {
+  const found = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(text);
+  const bytes = found === null ? -1n : BigInt(found[1]!) << BigInt(10 * SUFFIXES.indexOf(found[2]!.toLowerCase()));
+  if (bytes >= 0n && bytes <= MAX_U64) return bytes;
+  throw new UsageError(`option '${option}' can't be '${text}', expected a number of bytes`);
+}
+
 /** Bytes of an option: digits, and K, M, G or T for powers of 1024. @throws {UsageError} */
 export function parseBytes(option: string, text: string): number {
-  const found = /^(\d+)([KMGT]?)(?:i?B)?$/i.exec(text);
-  const bytes = found === null ? Number.NaN : Number(found[1]) * 1024 ** SUFFIXES.indexOf(found[2]!.toLowerCase());
+  const bytes = Number(parseOffset(option, text));
   if (Number.isSafeInteger(bytes)) return bytes;
   throw new UsageError(`option '${option}' can't be '${text}', expected a number of bytes`);
 }

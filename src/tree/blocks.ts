@@ -3,6 +3,7 @@ import { type Key, packKey } from "../format/key.ts";
 import { childLogical, type NodeBlock } from "../format/node.ts";
 import { ChildExpectation, childSlot } from "./child.ts";
 import type { NodeTree } from "./tree.ts";
+import { turnIfDue } from "./turn.ts";
 
 /** A block of a tree, or where one should be. */
 export type BlockOrFault =
@@ -34,7 +35,10 @@ async function* childrenOf(
 ): AsyncGenerator<BlockOrFault> {
   if (node.level === 0) return;
   for (let slot = first === undefined ? 0 : childSlot(node, first); slot < node.count; slot++) {
-    signal?.throwIfAborted();
+    if (signal !== undefined) {
+      await turnIfDue();
+      signal.throwIfAborted();
+    }
     const expect = new ChildExpectation(node, slot, tree.id, above);
     const logical = childLogical(node, slot);
     let child: NodeBlock;

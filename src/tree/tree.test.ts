@@ -5,6 +5,7 @@ import { CorruptError } from "../errors.ts";
 import { compareKeys, type Key, type KeyRange, keyAfter, keyOf, packKey } from "../format/key.ts";
 import { STRING_ITEM } from "../format/key-type.ts";
 import { childLogical, itemBytes, NodeBlock, slotKey } from "../format/node.ts";
+import { treeBlocks } from "./blocks.ts";
 import type { LeavesOptions, Tree } from "./source.ts";
 import { NodeTree } from "./tree.ts";
 
@@ -199,4 +200,20 @@ test("lookups don't trust a lent leaf whose bytes were used again", async () => 
   isBad = true;
   expect(tree.lendNow(node, 1, bytes)).toBeUndefined();
   expect(tree.findNow(packKey(hundred[1]!), "exact")).toBeNull();
+});
+
+// Nothing here waits for a device: only a turn of its own lets the host's timers in.
+test("a walk and a look at all blocks hear a timer that aborts them, though nothing has to be read", async () => {
+  const built = treeOf(hundred);
+  const tree = await NodeTree.open(built, built.root);
+  for (const logical of built.nodes.keys()) built.inCache.add(logical);
+  const begun = performance.now();
+  for (const look of [tree.leaves.bind(tree, undefined), treeBlocks.bind(undefined, tree)]) {
+    const signal = AbortSignal.timeout(10);
+    const forever = async (): Promise<void> => {
+      while (performance.now() - begun < 10_000) for await (const _ of look({ signal }));
+    };
+    await expect(forever()).rejects.toThrow("timeout");
+  }
+  expect(performance.now() - begun).toBeLessThan(9000);
 });

@@ -2,6 +2,7 @@ import { ALL_KEYS, comparePackedKeys, type KeyRange, packKey } from "../format/k
 import { childGeneration, childLogical, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
 import { ChildExpectation, childSlot } from "./child.ts";
 import type { LeafSpan, LeavesOptions, LogicalSource } from "./source.ts";
+import { turnIfDue } from "./turn.ts";
 
 /** Sibling leaves that are announced to the source ahead of the one that is wanted. */
 const READ_AHEAD = 32;
@@ -49,10 +50,16 @@ export class LeafWalk {
 
   /**
    * The next items, or `undefined` at the end. A promise only where a node has to be read, so a loop over cached nodes
-   * need not wait; don't call again before it has settled.
+   * need not wait, or where who may abort has to be heard; don't call again before it has settled.
    */
   next(): LeafSpan | undefined | Promise<LeafSpan | undefined> {
-    this.#signal?.throwIfAborted();
+    if (this.#signal === undefined) return this.#next();
+    this.#signal.throwIfAborted();
+    const turn = turnIfDue();
+    return turn === undefined ? this.#next() : turn.then(() => this.next());
+  }
+
+  #next(): LeafSpan | undefined | Promise<LeafSpan | undefined> {
     for (;;) {
       const span = this.#takeLeaf();
       if (span !== undefined) return span;

@@ -1,4 +1,6 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { closeSync, copyFileSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +8,7 @@ import { afterAll, expect, test } from "vitest";
 import { FILE_EXTENT_INLINE, type StoredExtent } from "../../src/format/file-extent.ts";
 import { openFilesystem } from "../../src/index.ts";
 import { encodedAnswers, imageSource, imageTree, unpackImage } from "../support.ts";
-import { btrkit } from "./support.ts";
+import { BIN, btrkit } from "./support.ts";
 
 // `ls`, `cat`, `stat` and `du`, as a person runs them, on images of the real kernel.
 
@@ -170,6 +172,44 @@ test("encoded read writes the extent whole and tells what the ioctl told", () =>
   expect(refused.stderr).toContain(`the extent has ${byteLength} bytes, the buffer ${byteLength! - 1}`);
   expect(readFileSync(target).equals(data)).toBe(true);
   expect(readdirSync(folder).filter((name) => name.startsWith("extent"))).toEqual(["extent"]);
+});
+
+test("encoded read takes any offset of 64 bits, and answers as the ioctl", () => {
+  const { path } = encodedAnswers("compressed").find(({ errno }) => errno === undefined)!;
+  const read = (offset: string) => btrkit(["encoded", "read", "--offset", offset, `${compressed}:/${path}`]);
+  for (const offset of [`${2n ** 53n}`, "8388607T", `${2n ** 63n - 1n}`]) {
+    const { stdout, stderr, status } = read(offset);
+    expect(stdout.byteLength).toBe(0);
+    expect(JSON.parse(stderr)).toMatchObject({ length: 0, unencoded_length: 0, encoded_length: 0 });
+    expect(status).toBe(0);
+  }
+  for (const offset of [`${2n ** 63n}`, `${2n ** 64n - 1n}`]) {
+    expect(read(offset)).toMatchObject({ status: 1, stderr: expect.stringContaining("expected 0 to 2^63 - 1") });
+  }
+  expect(read(`${2n ** 64n}`)).toMatchObject({ status: 2, stderr: expect.stringContaining("a number of bytes") });
+  expect(read("16777216T").status).toBe(2);
+});
+
+// What is read at once, from the page cache, never waits: a signal has to be let in.
+test.each([
+  ["du", "SIGTERM"],
+  ["ls -R", "SIGINT"],
+  ["ls -Rl --format=jsonl", "SIGTERM"],
+] as const)("%s ends by %s soon", async (words, signal) => {
+  const places = new Array<string>(20_000).fill(image);
+  const child = spawn(process.execPath, [BIN, ...words.split(" "), ...places], { stdio: "ignore" });
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(child.exitCode).toBe(null);
+    const ended = once(child, "exit", { signal: AbortSignal.timeout(10_000) });
+    const killed = performance.now();
+    child.kill(signal);
+    expect(await ended).toEqual([null, signal]);
+    // Half a second is what it takes; a busy machine takes its time.
+    expect(performance.now() - killed).toBeLessThan(4000);
+  } finally {
+    child.kill("SIGKILL");
+  }
 });
 
 test("du prints no table of what it could not count at all", () => {

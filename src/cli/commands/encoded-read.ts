@@ -6,7 +6,7 @@ import { type Context, command } from "../command.ts";
 import { jsonNumber } from "../described.ts";
 import { Images, locate } from "../images.ts";
 import { LivePlace } from "../live.ts";
-import { parseBytes } from "../numbers.ts";
+import { parseBytes, parseOffset } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS, parsePlace } from "../places.ts";
 
@@ -47,7 +47,7 @@ the metadata to standard output. An extent of more bytes than --length is refuse
   operands: [1, 1],
   async run(context, options, [word]) {
     const { out } = context;
-    const offset = options.offset === undefined ? 0 : parseBytes("--offset", options.offset);
+    const offset = options.offset === undefined ? 0n : parseOffset("--offset", options.offset);
     const length = options.length === undefined ? MAX_ENCODED_BYTES : parseBytes("--length", options.length);
     if (length > MAX_LENGTH)
       throw new UsageError(`option '--length' can't be ${length}, expected at most ${MAX_LENGTH}`);
@@ -56,7 +56,7 @@ the metadata to standard output. An extent of more bytes than --length is refuse
     }
     const target = new Uint8Array(length);
     const io = await withReader(context, word!, { ...options, offset: undefined }, (reader) =>
-      reader.readEncoded(BigInt(offset), target),
+      reader.readEncoded(offset, target),
     );
     const data = target.subarray(0, io.byteLength);
     if (options.output === undefined) {
