@@ -3,15 +3,20 @@ import { viewOf } from "../src/bytes/bytes.ts";
 import { OverlayDevice } from "../src/device/overlay.ts";
 import type { ByteSource } from "../src/device/source.ts";
 import { DirItem, dirEntryEnd } from "../src/format/dir-item.ts";
-import { DIR_INDEX } from "../src/format/key-type.ts";
+import { InodeItem } from "../src/format/inode.ts";
+import { keyOf } from "../src/format/key.ts";
+import { DIR_INDEX, INODE_ITEM } from "../src/format/key-type.ts";
 import { itemSize, itemStart, slotType } from "../src/format/node.ts";
+import type { DirectoryEntry } from "../src/fs/directory.ts";
 import { openFilesystem } from "../src/fs/filesystem.ts";
-import { findMatches, lastName } from "../src/restore/glob.ts";
+import { joinPath } from "../src/fs/path.ts";
+import { findMatches, lastName, type OnLostMatch } from "../src/restore/glob.ts";
 import type { RestoreProblem } from "../src/restore/report.ts";
-import { type RestoreOptions, restore } from "../src/restore/restore.ts";
+import { type LostSource, type RestoreOptions, restore } from "../src/restore/restore.ts";
 import { Restorer } from "../src/restore/restorer.ts";
 import { seal } from "./support/damage.ts";
-import { MemoryTarget } from "./support/memory-target.ts";
+import { EditedImage } from "./support/edit-image.ts";
+import { latin, MemoryTarget } from "./support/memory-target.ts";
 import { everyNode, regularExtents } from "./support/volume-walk.ts";
 import { imageFixtures, imageSource, imageTree, type TreeEntry } from "./support.ts";
 
@@ -46,13 +51,15 @@ async function restored(sources: readonly ByteSource[], options: Restoring = {})
     },
   };
   const top = await filesystem.top();
-  const matches = await Promise.all(paths.map((path) => findMatches(top, utf8.encode(path))));
+  const lost: LostSource[] = [];
+  const lose: OnLostMatch = (path, error) => lost.push({ path, error });
+  const matches = await Promise.all(paths.map((path) => findMatches(top, utf8.encode(path), lose)));
   const problems: RestoreProblem[] = [];
   const summary = await restore(
     matches.flat().map((inode) => ({ inode, name: lastName(inode.path!), isNew })),
     target,
     runner,
-    { ...options, onProblem: (problem) => problems.push(problem) },
+    { ...options, lost, onProblem: (problem) => problems.push(problem) },
   );
   expect(target.openHandles).toBe(0);
   return { target, summary, problems };
@@ -186,6 +193,27 @@ test("globs match names, a slash at the end means what is inside, and nothing is
   expect(await names("/[!z]??")).toEqual(["lzo"]);
   expect(await names("/lzo", "/zstd")).toEqual(["lzo", "zstd"]);
   await expect(names("/q*")).rejects.toMatchObject({ code: "missing" });
+  // As in a shell, a range that goes backwards matches nothing.
+  await expect(names("/[z-a]*")).rejects.toMatchObject({ code: "missing" });
+});
+
+test("what matches and can't be read is lost and named, and the other matches are restored", async () => {
+  const image = new EditedImage("compressed");
+  const directory = await (await image.open()).lookup("zstd");
+  const entries: DirectoryEntry[] = [];
+  for await (const batch of directory.readDirectory()) entries.push(...batch);
+  const bad = entries.find(({ kind }) => kind === "file")!;
+  await image.editItem(directory.subvolume.id, keyOf(bad.inode, INODE_ITEM, 0n), (data) => {
+    new InodeItem(viewOf(data)).mode = 0o010644;
+  });
+  const { target, summary, problems } = await restored([image.store], { paths: ["/zstd/*"] });
+  expect(target.root.entries.size).toBe(entries.length - 1);
+  const path = joinPath(utf8.encode("zstd"), bad.name);
+  expect(problems).toMatchObject([{ kind: "lost", path }]);
+  expect(summary.problems.lost).toBe(1);
+  const only = utf8.encode(`/zstd/[${latin(bad.name)[0]}]${latin(bad.name).slice(1)}`);
+  expect(await restored([image.store], { paths: [latin(only)] })).toMatchObject({ summary: { problems: { lost: 1 } } });
+  await expect(findMatches(await (await image.open()).top(), only)).rejects.toMatchObject({ code: "corrupt" });
 });
 
 // Copies of one extent are damaged: on `single` data nothing can repair it.

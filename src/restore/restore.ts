@@ -32,6 +32,14 @@ export interface RestoreOptions extends LogOptions {
   readonly dryRun?: boolean | undefined;
   /** Leaves subvolumes that are met on the way empty. */
   readonly oneSubvolume?: boolean | undefined;
+  /** What could not be read while the sources were looked for: told and counted as all else that is lost. */
+  readonly lost?: readonly LostSource[] | undefined;
+}
+
+export interface LostSource {
+  /** In the image, from its top. */
+  readonly path: Uint8Array;
+  readonly error: BtrfsError;
 }
 
 interface MadeDirectory {
@@ -67,6 +75,7 @@ export async function restore(
       : new FilePlanner(volume, target, { overwrite, largeBytes });
   const jobs = new Jobs(target, runner, log, planner, { signal, overwrite, dryRun });
   const walk = new Walk(target, jobs, log, { signal, overwrite, dryRun, oneSubvolume: options.oneSubvolume === true });
+  for (const { path, error } of options.lost ?? []) log.tell("lost", path, error, "Cannot restore what matches here");
   try {
     for (const source of sources) await walk.restore(source);
     await jobs.drain();

@@ -12,7 +12,7 @@ import { hostError } from "../../node/host-error.ts";
 import { findMatches, lastName } from "../../restore/glob.ts";
 import type { RestoreRunner } from "../../restore/jobs.ts";
 import type { RestoreProblem } from "../../restore/report.ts";
-import { type RestoreSource, restore as restoreInto } from "../../restore/restore.ts";
+import { type LostSource, type RestoreSource, restore as restoreInto } from "../../restore/restore.ts";
 import { Restorer } from "../../restore/restorer.ts";
 import { SharedRunner } from "../../restore/shared-runner.ts";
 import { type Context, command } from "../command.ts";
@@ -61,9 +61,10 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
     await using filesystem = new Filesystem(volume, (event) => teller.tell(event));
     const top = await filesystem.top();
     const sources: RestoreSource[] = [];
+    const lost: LostSource[] = [];
     for (const { path } of places) {
       const whole = path.at(-1) === 0x2f;
-      for (const inode of await findMatches(top, path)) {
+      for (const inode of await findMatches(top, path, (at, error) => lost.push({ path: at, error }))) {
         sources.push({ inode, name: whole && inode.kind === "directory" ? undefined : lastName(inode.path!) });
       }
     }
@@ -75,7 +76,7 @@ lost bytes are holes. Exit status: 0 done, 1 something was refused, 4 something 
       const isTree = sources.some(({ inode }) => inode.kind === "directory");
       // Without a descriptor the kernel can't be called.
       const deviceFiles = host.descriptor === undefined ? undefined : deviceFilesOf(volume);
-      const job: Job = { filesystem, deviceFiles, host, image, options, isNew, isTree };
+      const job: Job = { filesystem, deviceFiles, host, image, options, isNew, isTree, lost };
       runner = await makeRunner(job, threads, context, teller);
       return await run(job, sources, runner, context, progress);
     } finally {
@@ -100,12 +101,14 @@ interface Job {
   readonly isNew: boolean;
   /** A directory is to be restored. */
   readonly isTree: boolean;
+  /** What could not be looked at. */
+  readonly lost: readonly LostSource[];
 }
 
 type Runner = RestoreRunner & { close(): Promise<void> };
 
 async function run(
-  { host, options, isNew }: Job,
+  { host, options, isNew, lost }: Job,
   sources: readonly RestoreSource[],
   runner: Runner,
   { out, say, signal }: Context,
@@ -123,6 +126,7 @@ async function run(
       overwrite,
       dryRun,
       oneSubvolume,
+      lost,
       onProgress: ({ bytes }) => progress.update(bytes),
       onProblem: (problem) => {
         if (isJson) problems.push(problem);
