@@ -100,6 +100,39 @@ test("what could not be flushed is unfinished, and nothing of it stays behind wh
   expect(readdirSync(join(directory, ".btrkit"))).toEqual(["subvolumes.jsonl"]);
 });
 
+test("differences of which only a part was written are taken away when it is cleaned up", async () => {
+  const directory = newDirectory();
+  class Failing extends NodeDirectoryHost {
+    override setOwner(): boolean {
+      return false;
+    }
+    override move(): void {
+      throw Object.assign(new Error("lost"), { code: "EIO" });
+    }
+  }
+  const input = stream(2, subvol("s", 1), mkfile("a"), chown("a", 12345, 54321), END);
+  await expect(into(directory, input, new Failing(directory))).rejects.toThrow("lost");
+  const [{ uuid } = { uuid: "" }] = sidecarLines(directory);
+  expect(readdirSync(join(directory, ".btrkit"))).toContain(`${uuid}.part`);
+  expect(clean(directory)).toEqual([{ name: "s", state: "removed" }]);
+  expect(readdirSync(join(directory, ".btrkit"))).toEqual(["subvolumes.jsonl"]);
+});
+
+test("a line that was cut leaves nothing behind, however long it was", async () => {
+  const directory = newDirectory();
+  await into(directory, FULL);
+  const log = join(directory, ".btrkit/subvolumes.jsonl");
+  const whole = readFileSync(log, "utf8");
+  writeFileSync(log, `${whole}${"x".repeat(5000)}`);
+  await into(directory, INCREMENT);
+  const text = readFileSync(log, "utf8");
+  expect([text.startsWith(whole), text.includes("x".repeat(10))]).toEqual([true, false]);
+  expect(states(directory)).toEqual([
+    ["s", "complete"],
+    ["t", "complete"],
+  ]);
+});
+
 test("a parent whose place something else has taken is not found; a copy that can't be made is taken away", async () => {
   const directory = newDirectory();
   await into(directory, FULL);

@@ -101,8 +101,7 @@ export class Sidecar {
   keepDifferences(uuid: string, lines: Iterable<{ readonly path: Uint8Array; readonly difference: Difference }>): void {
     const host = this.#host;
     const name = differencesName(uuid);
-    const beside = Buffer.from(`${uuid}.part`);
-    host.remove(this.#directory, beside);
+    const beside = unfinishedName(uuid);
     const file = host.createFile(this.#directory, beside);
     let at = 0n;
     let count = 0;
@@ -152,9 +151,10 @@ export class Sidecar {
     return found;
   }
 
-  /** Forgets what was kept of one that is gone. */
+  /** Forgets what was kept of one that is gone, also where that was interrupted. */
   dropDifferences(uuid: string): void {
     this.#host.remove(this.#directory, differencesName(uuid));
+    this.#host.remove(this.#directory, unfinishedName(uuid));
   }
 
   #set(entry: ReceivedSubvolume): void {
@@ -188,6 +188,11 @@ export class Sidecar {
 
 function differencesName(uuid: string): Uint8Array {
   return Buffer.from(`${uuid}.jsonl`);
+}
+
+/** Until all differences are written. */
+function unfinishedName(uuid: string): Uint8Array {
+  return Buffer.from(`${uuid}.part`);
 }
 
 /** Whole lines only; each is UTF-8. */
