@@ -10,6 +10,7 @@ import { scrub } from "../../src/scrub/scrub.ts";
 import { openVolume } from "../../src/volume/open.ts";
 import type { Volume } from "../../src/volume/volume.ts";
 import { btrkit } from "../cli/support.ts";
+import { checkImage } from "./support/filesystem.ts";
 import { fillWithFiles, type ImageRequest, Images, whyNoKernel } from "./support/volume-images.ts";
 
 // Bytes are flipped on real images, in one mirror of everything: btrkit repairs it, and then the kernel mounts and scrubs
@@ -104,7 +105,7 @@ async function scrubbed(images: Images, repair: boolean) {
 }
 
 /** What the kernel and btrfs-progs say of the images: nothing. */
-function expectSound(images: Images, contents: Contents): void {
+async function expectSound(images: Images, contents: Contents): Promise<void> {
   for (const path of images.paths) expect(superblockCopies(path)).toEqual(["[match]", "[match]"]);
   const directory = images.mount();
   try {
@@ -121,13 +122,13 @@ function expectSound(images: Images, contents: Contents): void {
     }
     // Nothing is written behind the back of the check.
     execFileSync("mount", ["-o", "remount,ro", directory], { stdio: "pipe" });
-    const check = spawnSync("btrfs", ["check", "--force", "--check-data-csum", images.loops[0]!], { encoding: "utf8" });
-    const problems = (check.stderr.match(/^(.*mirror.*|.*checksum.*|ERROR.*)$/gm) ?? []).filter((line) => {
+    const check = await checkImage(images.loops[0]!, ["--force"]);
+    const problems = (`${check.stderr}`.match(/^(.*mirror.*|.*checksum.*|ERROR.*)$/gm) ?? []).filter((line) => {
       // It looks at every block device of the machine, also at those that come and go beside the test.
       const scanned = /^ERROR: cannot scan (\S+): /.exec(line)?.[1];
       return scanned === undefined || images.loops.includes(scanned);
     });
-    expect([check.status, problems]).toEqual([0, []]);
+    expect([check.code, problems]).toEqual([0, []]);
   } finally {
     images.unmount();
   }
@@ -155,7 +156,7 @@ describe.skipIf(whyNot !== undefined)(
         expect(repair.report).toMatchObject({ repairable: 0, unrepairable: 0 });
         expect(isClean(repair.report)).toBe(true);
         expect((await scrubbed(images, false)).findings).toEqual([]);
-        expectSound(images, contents);
+        await expectSound(images, contents);
       },
     );
 
@@ -166,7 +167,7 @@ describe.skipIf(whyNot !== undefined)(
         await damage(images, (devid) => devid <= 2);
         expect(isClean((await scrubbed(images, true)).report)).toBe(true);
         expect((await scrubbed(images, false)).findings).toEqual([]);
-        expectSound(images, contents);
+        await expectSound(images, contents);
       },
     );
 
@@ -175,7 +176,7 @@ describe.skipIf(whyNot !== undefined)(
       // Tree blocks of 16 KiB are good or bad as a whole.
       await damage(images, (devid, _copy, sector) => devid === 1 + (Math.floor(sector / 4) % 2));
       expect(isClean((await scrubbed(images, true)).report)).toBe(true);
-      expectSound(images, contents);
+      await expectSound(images, contents);
     });
 
     test("damage on every mirror is told of the right file, and nothing else is touched", async () => {
@@ -238,7 +239,7 @@ describe.skipIf(whyNot !== undefined)(
         const { report, findings } = await scrubbed(images, true);
         expect(isClean(report)).toBe(true);
         expect(new Set(findings.map(({ kind }) => kind))).toEqual(new Set(["parity"]));
-        expectSound(images, contents);
+        await expectSound(images, contents);
         // The kernel rebuilds what device 2 had from the parity that was written.
         execFileSync("truncate", ["-s", "0", images.paths[1]!]);
         const rest = images.paths.filter((_, index) => index !== 1);

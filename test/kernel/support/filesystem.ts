@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { makeWorkDirectory, removeWorkDirectory } from "./cleanup.ts";
 import { type Ran, run, tryRun } from "./run.ts";
 
@@ -138,7 +139,20 @@ export function makeSparse(path: string, size: number): void {
   truncateSync(path, size);
 }
 
-/** `btrfs check --check-data-csum` of an image. Code 0 is clean. */
-export function checkImage(image: string, options: readonly string[] = []): Promise<Ran> {
-  return tryRun("btrfs", ["check", "--check-data-csum", ...options, image]);
+/** So often is asked whether a device is really missing. */
+const CHECKS = 4;
+
+/**
+ * `btrfs check --check-data-csum` of an image or device. Code 0 is clean.
+ *
+ * It looks for a filesystem's other devices on every block device of the machine, and can pass over them while those of
+ * other tests come and go: where it misses one, it is asked again.
+ */
+export async function checkImage(image: string, options: readonly string[] = []): Promise<Ran> {
+  for (let left = CHECKS; ; left--) {
+    const ran = await tryRun("btrfs", ["check", "--check-data-csum", ...options, image]);
+    const isMissing = /is missing|cannot read chunk root/.test(`${ran.stdout}${ran.stderr}`);
+    if (!isMissing || left === 1) return ran;
+    await setTimeout(500);
+  }
 }

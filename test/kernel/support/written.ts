@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { ByteStore } from "../../../src/device/source.ts";
 import { openFileDevice } from "../../../src/node/file-device.ts";
 import { makeWorkDirectory, removeWorkDirectory } from "./cleanup.ts";
-import { makeSparse, TestFilesystem } from "./filesystem.ts";
+import { checkImage, makeSparse, TestFilesystem } from "./filesystem.ts";
 import { run, tryRun } from "./run.ts";
 
 export type CheckMode = "original" | "lowmem";
@@ -91,7 +91,7 @@ export class WrittenImage implements AsyncDisposable {
 
 export async function checkClean(image: string, modes: readonly CheckMode[] = ["original", "lowmem"]): Promise<void> {
   for (const mode of modes) {
-    const ran = await tryRun("btrfs", ["check", "--check-data-csum", `--mode=${mode}`, image]);
+    const ran = await checkImage(image, [`--mode=${mode}`]);
     // With several devices all block devices are looked at, others' failing ones too.
     const said = `${ran.stdout}${ran.stderr}`.replace(/^ERROR: cannot scan .*$/gm, "");
     if (mode === "lowmem" && (await isLowmemsOwn(image, said))) continue;
