@@ -10,7 +10,7 @@ import { Waited, whenRead } from "./unread.ts";
 
 /** So many leaves the kernel remembers. */
 const MAX_LEAVES = 128;
-/** With more snapshots to clone from, it remembers none. */
+/** A leaf that more of the snapshots to clone from have, it does not remember. */
 const MAX_ROOTS = 17;
 /** Inner nodes, and trees, that are kept here. */
 const MAX_ABOVE = 4096;
@@ -74,7 +74,7 @@ export class LeafRoots {
   }
 
   #keep(leaf: number, roots: readonly bigint[]): void {
-    if (this.#wanted.size > MAX_ROOTS || roots.length > MAX_ROOTS) return;
+    if (roots.length > MAX_ROOTS) return;
     if (this.#kept.size >= MAX_LEAVES) this.#kept.delete(this.#kept.keys().next().value!);
     this.#kept.set(leaf, roots);
   }
