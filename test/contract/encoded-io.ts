@@ -1,14 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { crc32c } from "../../src/checksum/node.ts";
 import { type Codecs, loadCodecs } from "../../src/codec/node.ts";
 import { EncodedIoError } from "../../src/errors.ts";
 import type { EncodedIo, EncodedReader, EncodedWriter } from "../../src/format/encoded-io.ts";
+import { EXTENT_FLAG_DATA } from "../../src/format/extent-item.ts";
+import { FILE_EXTENT_INLINE, FILE_EXTENT_REG } from "../../src/format/file-extent.ts";
+import { EXTENT_DATA_REF } from "../../src/format/key-type.ts";
+import { padded } from "./encoded-data.ts";
 import { ANY, READ_VECTORS, type ReadAnswer, type ReadVector } from "./encoded-read-vectors.ts";
-import { REFUSALS, REFUSED_FILE, type Refusal, type StoredExtent, WRITE_VECTORS } from "./encoded-write-vectors.ts";
+import { REFUSALS, REFUSED_FILE, type Refusal, WRITE_VECTORS } from "./encoded-write-vectors.ts";
 import { contentAfter, decodedRange, encoded, type FileStep } from "./file-steps.ts";
+import type { StoredFile } from "./stored-file.ts";
 
 // One suite for every EncodedReader and EncodedWriter: the kernel answers it, and whatever claims to be like it.
 
 const UNTOUCHED = 0xee;
+const SECTOR = 4096;
 
 /** Files as the read vectors describe them, and a reader for each. */
 export interface ReadSubject {
@@ -87,14 +94,6 @@ function checkBytes(codecs: Codecs, io: Answered, target: Uint8Array, content: U
   expect(Buffer.compare(data, expected)).toBe(0);
 }
 
-/** What a filesystem holds of a file. */
-export interface StoredFile {
-  readonly size: bigint;
-  /** `nbytes` of the inode item. */
-  readonly nbytes: bigint;
-  readonly extents: readonly StoredExtent[];
-}
-
 export interface WriteSubject {
   /** Makes a file of its own. */
   create(file: string, steps: readonly FileStep[]): Promise<EncodedWriter & { close(): void | Promise<void> }>;
@@ -126,6 +125,7 @@ export function describeEncodedWrites(title: string, subject: () => Promise<Writ
       expect(stored.size).toBe(BigInt(size));
       if (nbytes !== undefined) expect(stored.nbytes).toBe(BigInt(nbytes));
       if (extents !== undefined) expect(stored.extents).toEqual(extents);
+      checkItems(stored, io, data);
       if (stored.size > 1n << 24n) return; // too long to read whole
       const expected = contentAfter([...before, encoded(io, data)], codecs);
       expect(Buffer.compare(await files.read(name), expected)).toBe(0);
@@ -138,6 +138,37 @@ export function describeEncodedWrites(title: string, subject: () => Promise<Writ
       await writer.close();
       expect(Buffer.compare(await files.read(title), contentAfter(before, codecs))).toBe(0);
     });
+  });
+}
+
+/** What no vector has to say, as it is the same for all: one reference of the file, and the checksums of what is stored. */
+function checkItems({ extents, details }: StoredFile, { offset, unencodedOffset }: EncodedIo, data: Uint8Array): void {
+  const index = extents.findIndex(({ at }) => BigInt(at) === offset);
+  const [extent, { encryption, otherEncoding, ...rest }] = [extents[index]!, details[index]!];
+  expect({ encryption, otherEncoding }).toEqual({ encryption: 0, otherEncoding: 0 });
+  if ("inline" in extent) {
+    expect(rest).toEqual({ at: 0, type: FILE_EXTENT_INLINE, inline: Buffer.from(data).toString("hex") });
+    return;
+  }
+  const sectors = Math.ceil(data.byteLength / SECTOR);
+  const stored = padded(data, sectors * SECTOR);
+  const sums = Array.from({ length: sectors }, (_, sector) => {
+    const sum = Buffer.alloc(4);
+    sum.writeUInt32LE(crc32c(stored.subarray(sector * SECTOR, (sector + 1) * SECTOR)));
+    return sum.toString("hex");
+  });
+  const from = BigInt.asUintN(64, offset - unencodedOffset);
+  expect(rest).toEqual({
+    at: extent.at,
+    type: FILE_EXTENT_REG,
+    extent: {
+      bytes: stored.byteLength,
+      refs: 1n,
+      flags: EXTENT_FLAG_DATA,
+      isSameAge: true,
+      references: [{ type: EXTENT_DATA_REF, root: 0n, objectid: 0n, offset: from, count: 1 }],
+    },
+    sums: sums.join(" "),
   });
 }
 

@@ -2,6 +2,7 @@ import { chmodSync, closeSync, openSync, statSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { toBytes } from "../../src/bytes/bytes.ts";
+import { MemoryDevice } from "../../src/device/memory.ts";
 import { getName } from "../../src/edit/index.ts";
 import { encodedWriter } from "../../src/encoded/write.ts";
 import * as linux from "../../src/linux/index.ts";
@@ -10,8 +11,10 @@ import { openFileDevice } from "../../src/node/file-device.ts";
 import { openWritableVolume } from "../../src/transaction/writable.ts";
 import { Z } from "../contract/encoded-data.ts";
 import { describeEncodedWrites, type WriteSubject } from "../contract/encoded-io.ts";
+import { WRITE_VECTORS } from "../contract/encoded-write-vectors.ts";
 import { ImageWrites } from "../support/image-writes.ts";
 import { describeKernel } from "./support/host.ts";
+import { LiveWrites } from "./support/live-encoded.ts";
 import { run } from "./support/run.ts";
 import { WrittenImage } from "./support/written.ts";
 
@@ -35,6 +38,28 @@ describeKernel("encoded writes to an image", () => {
       close,
     };
     return subject;
+  });
+
+  test("leaves the items that the ioctl leaves: of the file, of its extents, of their checksums", async () => {
+    const live = await LiveWrites.make(linux.loadNative());
+    const store = new MemoryDevice(new Uint8Array(80 << 20));
+    await makeFilesystem(store, { metadata: "single" });
+    const image = await ImageWrites.open(store);
+    try {
+      for (const { title, before = [], io, data } of WRITE_VECTORS) {
+        const [ofIoctl, ours] = await Promise.all(
+          [live, image].map(async (subject) => {
+            const writer = await subject.create(title, before);
+            await writer.writeEncoded(io, data);
+            await writer.close();
+            return subject.inspect(title);
+          }),
+        );
+        expect({ title, ...ours }).toEqual({ title, ...ofIoctl });
+      }
+    } finally {
+      await live.close();
+    }
   });
 
   test("a file loses its capability and keeps setuid, in an image as under the kernel", async () => {

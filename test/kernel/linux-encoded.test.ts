@@ -5,16 +5,11 @@ import * as linux from "../../src/linux/index.ts";
 import { ENCODED_READ, ENCODED_WRITE } from "../../src/linux/requests.ts";
 import { EncodedIoArgs, Iovec } from "../../src/linux/structs.ts";
 import { encodedIo, noise, Z } from "../contract/encoded-data.ts";
-import {
-  describeEncodedReads,
-  describeEncodedWrites,
-  type ReadSubject,
-  type WriteSubject,
-} from "../contract/encoded-io.ts";
+import { describeEncodedReads, describeEncodedWrites, type ReadSubject } from "../contract/encoded-io.ts";
 import type { ReadVector } from "../contract/encoded-read-vectors.ts";
 import { TestFilesystem } from "./support/filesystem.ts";
 import { describeKernel, whyNoKernel } from "./support/host.ts";
-import { damageImage, makeLiveFile, storedFile } from "./support/live-encoded.ts";
+import { damageImage, LiveWrites, makeLiveFile } from "./support/live-encoded.ts";
 
 const native = whyNoKernel() === undefined ? linux.loadNative() : undefined!;
 
@@ -50,37 +45,6 @@ class LiveReads implements ReadSubject {
   }
 }
 
-class LiveWrites implements WriteSubject {
-  readonly #scratch: TestFilesystem;
-
-  private constructor(scratch: TestFilesystem) {
-    this.#scratch = scratch;
-  }
-
-  static async make(): Promise<LiveWrites> {
-    return new LiveWrites(await TestFilesystem.make({ sizeMiB: 512 }));
-  }
-
-  async create(file: string, steps: Parameters<WriteSubject["create"]>[1]) {
-    const path = (name: string) => this.#scratch.path(name.replaceAll("/", "_"));
-    makeLiveFile(native, path(file), steps, path);
-    const fd = openSync(path(file), "r+");
-    return Object.assign(new linux.LiveFile(native, fd), { close: () => closeSync(fd) });
-  }
-
-  inspect(file: string) {
-    return storedFile(native, this.#scratch.path(file));
-  }
-
-  async read(file: string): Promise<Uint8Array> {
-    return readFileSync(this.#scratch.path(file));
-  }
-
-  async close(): Promise<void> {
-    await this.#scratch[Symbol.asyncDispose]();
-  }
-}
-
 describeKernel("encoded I/O of the kernel", () => {
   const holeItems = (vector: ReadVector) => vector.holeItems === true;
   describeEncodedReads(
@@ -89,7 +53,7 @@ describeKernel("encoded I/O of the kernel", () => {
     (vector) => !holeItems(vector),
   );
   describeEncodedReads("reads without no-holes", () => LiveReads.make("-O", "^no-holes"), holeItems);
-  describeEncodedWrites("writes", () => LiveWrites.make());
+  describeEncodedWrites("writes", () => LiveWrites.make(native));
 
   describe("what only a live file shows", () => {
     let scratch: TestFilesystem;

@@ -3,15 +3,17 @@ import type { ByteStore } from "../../src/device/source.ts";
 import * as edit from "../../src/edit/index.ts";
 import { writeEncoded } from "../../src/encoded/write.ts";
 import type { EncodedWriter } from "../../src/format/encoded-io.ts";
-import { FILE_EXTENT_INLINE } from "../../src/format/file-extent.ts";
 import { INODE_NODATACOW, INODE_NODATASUM } from "../../src/format/inode.ts";
+import { keysThrough } from "../../src/format/key.ts";
+import { itemBytes, slotKey } from "../../src/format/node.ts";
 import { FIRST_FREE_OBJECTID, FS_TREE_OBJECTID } from "../../src/format/objectid.ts";
 import { openFilesystem } from "../../src/fs/filesystem.ts";
 import type { Inode } from "../../src/fs/inode.ts";
 import { openWritableVolume, type WritableVolume } from "../../src/transaction/writable.ts";
-import type { StoredFile, WriteSubject } from "../contract/encoded-io.ts";
-import type { StoredExtent } from "../contract/encoded-write-vectors.ts";
+import { openVolume } from "../../src/volume/open.ts";
+import type { WriteSubject } from "../contract/encoded-io.ts";
 import type { FileStep } from "../contract/file-steps.ts";
+import { type ReadItems, type StoredFile, storedFileOf, type TreeItem } from "../contract/stored-file.ts";
 
 /** Files of an image that btrkit writes: each step a transaction of its own. */
 export class ImageWrites implements WriteSubject {
@@ -40,21 +42,17 @@ export class ImageWrites implements WriteSubject {
   }
 
   async inspect(file: string): Promise<StoredFile> {
-    const inode = await this.#look(file);
-    const extents: StoredExtent[] = [];
-    for await (const batch of inode.openFile().extents()) {
-      for (const extent of batch) {
-        const { compression } = extent;
-        const [at, ramBytes] = [Number(extent.fileOffset), Number(extent.ramBytes)];
-        if (extent.type === FILE_EXTENT_INLINE)
-          extents.push({ at, inline: extent.data.byteLength, compression, ramBytes });
-        else {
-          const [offset, numBytes] = [Number(extent.offset), Number(extent.numBytes)];
-          extents.push({ at, compression, diskNumBytes: extent.diskNumBytes, offset, numBytes, ramBytes });
+    const volume = await openVolume([this.#store]);
+    const read: ReadItems = async (tree, first, last) => {
+      const items: TreeItem[] = [];
+      for await (const span of (await volume.openTree(tree)).leaves(keysThrough(first, last))) {
+        for (let slot = span.first; slot < span.last; slot++) {
+          items.push({ ...slotKey(span.leaf, slot), data: itemBytes(span.leaf, slot).slice() });
         }
       }
-    }
-    return { size: inode.stat.size, nbytes: inode.stat.nbytes, extents };
+      return items;
+    };
+    return storedFileOf(read, FS_TREE_OBJECTID, (await this.#look(file)).number);
   }
 
   async read(file: string): Promise<Uint8Array> {

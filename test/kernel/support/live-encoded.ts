@@ -1,11 +1,10 @@
-import { closeSync, constants, fsyncSync, openSync, readSync, statSync, writeSync } from "node:fs";
-import { FILE_EXTENT_INLINE, FileExtentItem, INLINE_DATA_AT } from "../../../src/format/file-extent.ts";
-import { InodeItem } from "../../../src/format/inode.ts";
-import { EXTENT_DATA, INODE_ITEM } from "../../../src/format/key-type.ts";
+import { closeSync, constants, fsyncSync, openSync, readFileSync, readSync, statSync, writeSync } from "node:fs";
+import { FS_TREE_OBJECTID } from "../../../src/format/objectid.ts";
 import * as linux from "../../../src/linux/index.ts";
-import type { StoredFile } from "../../contract/encoded-io.ts";
-import type { StoredExtent } from "../../contract/encoded-write-vectors.ts";
+import type { WriteSubject } from "../../contract/encoded-io.ts";
 import type { FileStep } from "../../contract/file-steps.ts";
+import { type ReadItems, type StoredFile, storedFileOf } from "../../contract/stored-file.ts";
+import { TestFilesystem } from "./filesystem.ts";
 
 /** Makes a file of a mounted btrfs by the steps of the vectors. `pathOf` leads to the files that are cloned from. */
 export function makeLiveFile(
@@ -51,37 +50,46 @@ export async function storedFile(native: linux.Native, path: string): Promise<St
   try {
     fsyncSync(fd);
     await linux.syncFilesystem(native, fd);
-    const stored = { size: 0n, nbytes: 0n, extents: [] as StoredExtent[] };
-    const range = {
-      tree: 0n,
-      min: { objectid: inode, type: INODE_ITEM, offset: 0n },
-      max: { objectid: inode, type: EXTENT_DATA, offset: (1n << 64n) - 1n },
-    };
-    for (const { type, offset, data } of linux.searchTree(native, fd, range)) {
-      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-      if (type === INODE_ITEM) {
-        const item = new InodeItem(view);
-        stored.size = item.size;
-        stored.nbytes = item.nbytes;
-      } else if (type === EXTENT_DATA) stored.extents.push(extentOf(Number(offset), view));
-    }
-    return stored;
+    const read: ReadItems = async (tree, min, max) =>
+      Array.from(linux.searchTree(native, fd, { tree, min, max }), (item) => ({ ...item, data: item.data.slice() }));
+    return await storedFileOf(read, FS_TREE_OBJECTID, inode);
   } finally {
     closeSync(fd);
   }
 }
 
-function extentOf(at: number, view: DataView): StoredExtent {
-  const item = new FileExtentItem(view);
-  const { compression, type } = item;
-  const ramBytes = Number(item.ramBytes);
-  if (type === FILE_EXTENT_INLINE) return { at, inline: view.byteLength - INLINE_DATA_AT, compression, ramBytes };
-  const [diskNumBytes, offset, numBytes] = [item.diskNumBytes, item.offset, item.numBytes].map(Number) as [
-    number,
-    number,
-    number,
-  ];
-  return { at, compression, diskNumBytes, offset, numBytes, ramBytes };
+/** Files of a mounted filesystem, that the ioctl writes to. */
+export class LiveWrites implements WriteSubject {
+  readonly #native: linux.Native;
+  readonly #filesystem: TestFilesystem;
+
+  private constructor(native: linux.Native, filesystem: TestFilesystem) {
+    this.#native = native;
+    this.#filesystem = filesystem;
+  }
+
+  static async make(native: linux.Native): Promise<LiveWrites> {
+    return new LiveWrites(native, await TestFilesystem.make({ sizeMiB: 512 }));
+  }
+
+  async create(file: string, steps: readonly FileStep[]): Promise<linux.LiveFile & { close(): void }> {
+    const path = (name: string) => this.#filesystem.path(name.replaceAll("/", "_"));
+    makeLiveFile(this.#native, path(file), steps, path);
+    const fd = openSync(path(file), "r+");
+    return Object.assign(new linux.LiveFile(this.#native, fd), { close: () => closeSync(fd) });
+  }
+
+  inspect(file: string): Promise<StoredFile> {
+    return storedFile(this.#native, this.#filesystem.path(file));
+  }
+
+  async read(file: string): Promise<Uint8Array> {
+    return readFileSync(this.#filesystem.path(file));
+  }
+
+  async close(): Promise<void> {
+    await this.#filesystem[Symbol.asyncDispose]();
+  }
 }
 
 /** Flips one bit of the byte that lies `at` bytes behind the only place where `bytes` are in the image. */
