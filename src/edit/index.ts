@@ -1,3 +1,4 @@
+export { type AttributeChanges, setAttributes } from "./attributes.ts";
 export { type CloneSource, cloneRange } from "./clone.ts";
 export type { Algorithm } from "./content.ts";
 export {
@@ -10,7 +11,7 @@ export {
 export { link, removeDirectory, unlink } from "./directory.ts";
 export { truncateFile, writeFile } from "./file.ts";
 export { preallocate, punchHole } from "./holes.ts";
-export { type AttributeChanges, type InodeAttributes, type NewInode, setAttributes } from "./inode.ts";
+export type { InodeAttributes, NewInode } from "./inode.ts";
 export { findName, getName, type NamedEntry } from "./names.ts";
 export type { Place } from "./place.ts";
 export { removePlaceholder } from "./placeholder.ts";

@@ -1,5 +1,5 @@
 import { toBytes } from "../bytes/bytes.ts";
-import { DirItem, FT_XATTR } from "../format/dir-item.ts";
+import { FT_XATTR } from "../format/dir-item.ts";
 import {
   INODE_COMPRESS,
   INODE_NOCOMPRESS,
@@ -19,14 +19,11 @@ import { initialAccess } from "./acl.ts";
 import type { Algorithm } from "./content.ts";
 import type { InodeAttributes, NewInode } from "./inode.ts";
 import { inodeItem, inodeView } from "./inode.ts";
-import { locateNow } from "./names.ts";
+import { ACCESS_ACL, COMPRESSION_PROPERTY, DEFAULT_ACL, knownXattrNow } from "./known-xattrs.ts";
 import type { Place } from "./place.ts";
-import { COMPRESSION_PROPERTY, inodePropertyNow, propertyFlags } from "./property.ts";
+import { inodePropertyNow, propertyFlags } from "./property.ts";
 
 const S_ISGID = 0o2000;
-const ACCESS_ACL = toBytes("system.posix_acl_access");
-const DEFAULT_ACL = toBytes("system.posix_acl_default");
-const DEFAULT_ACL_HASH = nameHash(DEFAULT_ACL);
 const NOWHERE = keyOf(0n, 0, 0n);
 
 /** An attribute. */
@@ -108,10 +105,7 @@ export function beginSubvolumeNow(at: Place, directory: number, asked: NewInode)
 }
 
 function defaultAclNow(at: Place, directory: number): Uint8Array | undefined {
-  const found = locateNow(at, directory, DEFAULT_ACL, XATTR_ITEM, DEFAULT_ACL_HASH);
-  if (found === undefined) return undefined;
-  const { item, start, end } = found;
-  return item.data!.slice(start + DirItem.byteLength + DEFAULT_ACL.byteLength, end);
+  return knownXattrNow(at, directory, DEFAULT_ACL)?.value.slice();
 }
 
 /** Gives a new inode its attributes. */

@@ -6,7 +6,7 @@ import { type Key, keyOf } from "../format/key.ts";
 import { INODE_ITEM } from "../format/key-type.ts";
 import type { DelayedItem } from "../transaction/delayed-items.ts";
 import { setTime } from "../transaction/new-items.ts";
-import { demandWritableNow, nextInode, numberOf, type Place } from "./place.ts";
+import { nextInode, numberOf, type Place } from "./place.ts";
 
 export type InodeView = InstanceType<typeof InodeItem>;
 
@@ -128,32 +128,6 @@ export function insertInodeNow(
   setTime(item.ctime, attributes.ctime ?? now);
   setTime(item.otime, attributes.otime ?? now);
   tx.noteChange(tree, now);
-}
-
-/** Changes of an inode's attributes; what is not named stays. Times are nanoseconds since 1970. */
-export interface AttributeChanges extends InodeAttributes {}
-
-/** Permissions, owner, flags and times, any of them; ctime becomes `now` unless it is given. */
-export async function setAttributes(at: Place, inode: bigint, changes: AttributeChanges): Promise<void> {
-  await setAttributesNow(at, inode, changes);
-}
-
-/** As `setAttributes`, without waiting where nothing has to be waited for. */
-export function setAttributesNow(at: Place, inode: bigint, changes: AttributeChanges): void | Promise<void> {
-  const number = numberOf(inode);
-  return at.tx.now(() => {
-    demandWritableNow(at);
-    at.tx.adds = true;
-    const item = changeInode(at, inodeItem(at, number));
-    if (changes.mode !== undefined) item.mode = (item.mode & ~0o7777) | (changes.mode & 0o7777);
-    if (changes.uid !== undefined) item.uid = changes.uid;
-    if (changes.gid !== undefined) item.gid = changes.gid;
-    if (changes.flags !== undefined) item.flags = changes.flags;
-    if (changes.atime !== undefined) setTime(item.atime, changes.atime);
-    if (changes.mtime !== undefined) setTime(item.mtime, changes.mtime);
-    if (changes.otime !== undefined) setTime(item.otime, changes.otime);
-    setTime(item.ctime, changes.ctime ?? at.now);
-  });
 }
 
 /** Removes every item of an inode. What its extents refer to has been dropped before. */

@@ -1,6 +1,6 @@
 import { equalBytes, toBytes } from "../bytes/bytes.ts";
 import { BtrfsError } from "../errors.ts";
-import { DirItem, NAME_LEN } from "../format/dir-item.ts";
+import { NAME_LEN } from "../format/dir-item.ts";
 import {
   INODE_COMPRESS,
   INODE_NOCOMPRESS,
@@ -11,19 +11,15 @@ import {
   S_IFMT,
   S_IFREG,
 } from "../format/inode.ts";
-import { XATTR_ITEM } from "../format/key-type.ts";
-import { nameHash } from "../tree/hash.ts";
 import type { Algorithm } from "./content.ts";
 import type { InodeView } from "./inode.ts";
-import { locateNow } from "./names.ts";
+import { COMPRESSION_PROPERTY, knownXattrNow } from "./known-xattrs.ts";
 import type { Place } from "./place.ts";
 import type { WriteCompress } from "./sectors.ts";
 
 // The one property that inodes have: which algorithm compresses what is written to a file, or to what is made in a
 // directory. It is an attribute, and two flags of the inode say the same; where they differ, the attribute is right.
 
-export const COMPRESSION_PROPERTY = toBytes("btrfs.compression");
-const COMPRESSION_HASH = nameHash(COMPRESSION_PROPERTY);
 const PREFIX = toBytes("btrfs.");
 const ALGORITHMS = ["zlib", "lzo", "zstd"] as const;
 const COMPRESSIBLE = BigInt(INODE_COMPRESS | INODE_NOCOMPRESS);
@@ -42,10 +38,8 @@ export function propertyAlgorithm(value: Uint8Array): Algorithm | "none" | undef
 
 /** @returns `"none"` where it says not to compress; `undefined` where there is no property. @throws {Wait} */
 export function inodePropertyNow(at: Place, inode: number): Algorithm | "none" | undefined {
-  const found = locateNow(at, inode, COMPRESSION_PROPERTY, XATTR_ITEM, COMPRESSION_HASH);
-  if (found === undefined) return undefined;
-  const from = found.start + DirItem.byteLength + COMPRESSION_PROPERTY.byteLength;
-  return propertyAlgorithm(found.item.data!.subarray(from, found.end));
+  const found = knownXattrNow(at, inode, COMPRESSION_PROPERTY);
+  return found && propertyAlgorithm(found.value);
 }
 
 /**

@@ -1,9 +1,10 @@
 import { loadCodecs } from "#codec";
+import { setAttributesNow } from "../edit/attributes.ts";
 import { createNow } from "../edit/create.ts";
 import { linkNow } from "../edit/directory.ts";
 import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
-import { lookAtInode, setAttributesNow } from "../edit/inode.ts";
+import { lookAtInode } from "../edit/inode.ts";
 import { renameNow } from "../edit/rename.ts";
 import { writeEncodedNow } from "../encoded/write.ts";
 import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";

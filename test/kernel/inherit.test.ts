@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { toBytes } from "../../src/bytes/bytes.ts";
 import * as edit from "../../src/edit/index.ts";
@@ -17,7 +17,7 @@ import { Random } from "./support/random.ts";
 import { run } from "./support/run.ts";
 import { WrittenImage } from "./support/written.ts";
 
-// What directories hand down, and what properties do to writes: random steps by the kernel and by btrkit, each on a
+// What directories hand down, what properties do to writes, and how modes and ACLs follow each other: random steps by the kernel and by btrkit, each on a
 // filesystem of its own, leave the same flags, modes, owners, attributes and extents. BTRKIT_SEEDS asks for more seeds.
 
 interface Step {
@@ -43,8 +43,6 @@ function makeSteps(seed: number): Step[] {
   const files: string[] = [];
   const others: string[] = [];
   const written = new Set<string>();
-  /** Directories that may have an ACL, which chmod changes. */
-  const withAcl = new Set<string>();
   const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
   for (let n = 0; n < STEPS; n++) {
     const mode = random.pick(MODES);
@@ -61,6 +59,8 @@ function makeSteps(seed: number): Step[] {
       acl: 6,
       flag: 4,
       setgid: 4,
+      access: 8,
+      chmod: 8,
       write: 24,
       rename: 4,
     });
@@ -69,7 +69,6 @@ function makeSteps(seed: number): Step[] {
       steps.push({ do: kind, path, mode });
     } else if (kind === "directory" || kind === "subvolume") {
       directories.push(path);
-      if (withAcl.has(dirname(path))) withAcl.add(path);
       steps.push({ do: kind, path, mode });
     } else if (kind === "symlink" || kind === "fifo") {
       others.push(path);
@@ -81,19 +80,25 @@ function makeSteps(seed: number): Step[] {
       else steps.push({ do: "set", path: target, name: kind === "set" ? COMPRESSION : "btrfs.odd", value });
     } else if (kind === "acl") {
       const target = random.pick(directories);
-      withAcl.add(target);
       steps.push({ do: "set", path: target, name: "system.posix_acl_default", value: hex(makeAcl(random)) });
     } else if (kind === "flag") {
       // Flags of what is there already are other business: their rules are chattr's.
       directories.push(path);
-      if (withAcl.has(dirname(path))) withAcl.add(path);
       steps.push({ do: "directory", path, mode: 0o755 });
       // With a property, and without.
       if (random.chance(50)) steps.push({ do: "set", path, name: COMPRESSION, value: "" });
       steps.push({ do: kind, path, name: random.pick(["nodatacow", "nocompress"]) });
     } else if (kind === "setgid") {
       const target = random.pick(directories);
-      if (!withAcl.has(target)) steps.push({ do: kind, path: target });
+      steps.push({ do: kind, path: target });
+    } else if (kind === "access") {
+      const target = random.pick([...directories, ...files, ...others]);
+      const name = "system.posix_acl_access";
+      if (random.chance(15)) steps.push({ do: "remove", path: target, name });
+      else steps.push({ do: "set", path: target, name, value: random.chance(10) ? "0200" : hex(makeAcl(random)) });
+    } else if (kind === "chmod") {
+      const target = random.pick([...directories, ...files]);
+      steps.push({ do: kind, path: target, mode: random.pick(MODES) | random.pick([0, 0o1000, 0o2000, 0o4000]) });
     } else if (kind === "write" && files.length > 0) {
       // Once each: what is there changes how the kernel goes about the next write.
       const target = random.pick(files);
@@ -218,6 +223,8 @@ async function carryOut(tx: edit.Place["tx"], step: Step, subvolumes: Map<string
       return edit.removeXattr(at, inode, step.name!);
     case "setgid":
       return edit.setAttributes(at, inode, { gid: 77, mode: 0o2775 });
+    case "chmod":
+      return edit.setAttributes(at, inode, { mode: mode! });
     case "flag":
       return carryOutFlag(at, inode, step.name!);
     case "write": {

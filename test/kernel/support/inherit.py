@@ -51,6 +51,8 @@ def carry_out(step):
             os.removexattr(path, step["name"], follow_symlinks=False)
         case "flag":
             change_flags(path, step["name"])
+        case "chmod":
+            os.chmod(path, step["mode"])
         case "setgid":
             os.chown(path, -1, 77)
             os.chmod(path, 0o2775)
