@@ -11,8 +11,17 @@ export interface ScenarioScript {
   readonly nested?: Readonly<Record<"one" | "two", readonly string[]>>;
 }
 
-/** Functions that the scripts use, besides the variable `BIG`: bytes that an extended attribute may have. `fill FILE OFFSET LENGTH BYTE`, `clone FROM AT TO AT LENGTH`, `dedupe FROM AT TO AT LENGTH`. */
+/**
+ * Functions that the scripts use, besides the variable `BIG`: bytes that an extended attribute may have. `fill FILE OFFSET
+ * LENGTH BYTE`, `every_other FILE COUNT` (blocks of 4 KiB), `clone FROM AT TO AT LENGTH`, `dedupe FROM AT TO AT LENGTH`,
+ * `has_number_of FILE OLD` (OLD of the first snapshot; they are two inodes of one number).
+ */
 export const FUNCTIONS = `
+has_number_of() { local one=\${PWD/live-/one-}; [ $(stat -c %i $1) = $(stat -c %i $one/$2) ] && [ "$(stat -c %w $1)" != "$(stat -c %w $one/$2)" ]; }
+every_other() { python3 -c 'import os,sys
+fd=os.open(sys.argv[1],os.O_RDWR|os.O_CREAT,0o644)
+for i in range(int(sys.argv[2])): os.pwrite(fd,os.urandom(4096),i*8192)
+os.fsync(fd)' "$@"; }
 fill() { python3 -c 'import os,sys
 f,at,n,b=sys.argv[1],int(sys.argv[2]),int(sys.argv[3]),sys.argv[4]
 fd=os.open(f,os.O_RDWR|os.O_CREAT,0o644); os.pwrite(fd,b.encode()*n,at); os.fsync(fd)' "$@"; }
@@ -62,8 +71,9 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
   {
     like: 34,
     title: "what is no hole in front of a shared leaf",
-    before: "fill f 0 4096 a; fill f 65536 4096 b; for i in $(seq 200); do touch l$i; done",
-    after: "fill f 131072 4096 c; fill f 20480 4096 d",
+    before: "fill f 0 4096 a; fill f 65536 4096 b; every_other g 600; every_other h 600",
+    after:
+      "fill f 131072 4096 c; fill f 20480 4096 d; fill g 8192 4096 e; fallocate -p -o 16384 -l 4096 g; truncate -s 1M h",
   },
   {
     like: 38,
@@ -118,8 +128,10 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
   {
     like: 50,
     title: "names in extended references only",
-    before: "touch f; for i in $(seq 400); do ln f $(printf '%0200d' $i); done; rm f",
-    after: "rm $(printf '%0200d' 7) $(printf '%0200d' 399); ln $(printf '%0200d' 8) new",
+    before:
+      "for f in f g; do touch $f; for i in $(seq 200); do ln $f $f$(printf '%0200d' $i); done; rm $f; for i in $(seq 90); do rm $f$(printf '%0200d' $i); done; done",
+    after:
+      "rm f$(printf '%0200d' 97) f$(printf '%0200d' 199); mv f$(printf '%0200d' 198) n; ln g$(printf '%0200d' 98) new; ln new f$(printf '%0200d' 99)x",
   },
   {
     like: 51,
@@ -186,10 +198,10 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
   },
   {
     like: 105,
-    title: "a file is replaced by one of the same name and number",
-    before: "touch a; fill f 0 70000 a",
-    middle: "rm f",
-    after: "fill f 0 50000 b",
+    title: "a file is replaced by one of the same name and number, which was made in a copy of the subvolume",
+    before:
+      "touch a; fill f 0 70000 a; btrfs -q subvolume snapshot . ../copy-105; rm f; fill f 0 90000 c; cd ../copy-105; rm f; sleep 0.01; fill f 0 50000 b",
+    after: "cd ..; mv live-105 old-105; mv copy-105 live-105; cd live-105; has_number_of f f",
   },
   {
     like: 108,
@@ -234,20 +246,22 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     title: "a new file has the number of one that went, both at the top",
     before: "touch a; fill f 0 5000 a",
     middle: "rm f",
-    after: "fill g 0 6000 b; mkdir d",
+    after: "fill g 0 6000 b; mkdir d; has_number_of g f",
   },
   {
     like: 134,
-    title: "a directory moves out of one that is removed, and comes back under a new one",
-    before: "mkdir -p p/d; touch p/d/f",
-    after: "mv p/d d; rmdir p; mkdir p; mv d p/d2",
+    title: "directories move out of one that is removed and whose number a new one gets, below which one of them comes",
+    before: "mkdir d e; touch d/f e/g; mkdir p; mv d p/d; mv e p/e",
+    middle: "mv p/d d; mv p/e e; rmdir p",
+    after: "mkdir q; mv d q/d2; mv e e2; has_number_of q p",
   },
   {
     like: 135,
     title: "directories of the same number have the same name for different inodes",
     before: "mkdir a d; touch d/f d/g",
     middle: "rm -r d",
-    after: "mkdir e; touch e/g; fill e/f 0 5000 b; mv a e/a",
+    after:
+      "mkdir e; touch e/g; fill e/f 0 5000 b; mv a e/a; has_number_of e d; has_number_of e/g d/f; has_number_of e/f d/g",
   },
   {
     like: 137,
@@ -350,7 +364,7 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     title: "a directory is removed, a new one gets its number",
     before: "mkdir -p a/b; touch a/b/f",
     middle: "rm -r a/b",
-    after: "mkdir n; touch n/f; mv a n/a",
+    after: "mkdir n; touch n/f; mv a n/a; has_number_of n a/b; has_number_of n/f a/b/f",
   },
   {
     like: 229,
