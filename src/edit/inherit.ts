@@ -74,6 +74,14 @@ export function inheritNow(at: Place, directory: number, type: number, asked: Ne
   return { attributes: { ...attributes, mode }, xattrs };
 }
 
+/** Whether a directory hands anything down to what has access of its own. @throws {Wait} */
+export function handsDownNow(at: Place, directory: number): boolean {
+  const { attributes, xattrs } = inheritNow(at, directory, S_IFREG, OWN_ACCESS);
+  return attributes !== OWN_ACCESS || xattrs.length > 0;
+}
+
+const OWN_ACCESS: NewInode = { ownAccess: true };
+
 const HANDED_DOWN = INODE_NODATACOW | INODE_COMPRESS | INODE_NOCOMPRESS;
 
 /** Flags of a directory, as its property has them be. */

@@ -4,15 +4,19 @@ import { createNow } from "../edit/create.ts";
 import { linkNow } from "../edit/directory.ts";
 import { writeFileNow } from "../edit/file.ts";
 import * as edit from "../edit/index.ts";
+import { handsDownNow } from "../edit/inherit.ts";
 import { lookAtInode } from "../edit/inode.ts";
+import { newEntryNow } from "../edit/names.ts";
+import { numberOf } from "../edit/place.ts";
 import { renameNow } from "../edit/rename.ts";
 import { writeEncodedNow } from "../encoded/write.ts";
 import { BtrfsError, EncodedIoError, UnsupportedError } from "../errors.ts";
 import { FT_DIR } from "../format/dir-item.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
-import type { Timespec } from "../stream/attributes.ts";
+import { ATTRIBUTES, type Timespec } from "../stream/attributes.ts";
 import type { CommandBatch } from "../stream/batch.ts";
 import type { CommandNamed } from "../stream/commands.ts";
+import { decodeCommand } from "../stream/decode.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 import { decodeWrite, encodedFields, newDecodeBuffer } from "./decode-write.ts";
 import type { EncodedTally } from "./encoded-tally.ts";
@@ -185,10 +189,57 @@ export function imageCommands(work: ImageWork): CommandHandlers {
   };
 }
 
+/** What a command says that makes something. */
+type Creation = CommandNamed<"mkfile" | "mkdir" | "mknod" | "mkfifo" | "mksock" | "symlink">;
+
+/** Errors of a name, or of what has it; nothing has changed then. */
+const IN_THE_WAY: ReadonlySet<string> = new Set(["exists", "missing", "kind", "path", "limit"]);
+
+/**
+ * Makes what is created as `path` and renamed by the next command under its own name at once: the same for half of the work,
+ * where that name is free and neither directory hands anything down.
+ *
+ * @returns Whether both commands are done. Neither is, where one of them would fail: it is to fail in its turn.
+ */
+export function makeNamed(
+  { at, paths }: ImageWork,
+  handlers: CommandHandlers,
+  batch: CommandBatch,
+  i: number,
+): MaybePromise<boolean> {
+  const path = batch.value(i, PATH)!;
+  const to = batch.value(i + 1, PATH_TO)!;
+  const refused = (error: unknown): boolean => {
+    if (error instanceof BtrfsError && IN_THE_WAY.has(error.code)) return false;
+    throw error;
+  };
+  const make = (may: boolean): MaybePromise<boolean> => {
+    if (!may) return false;
+    const command = { ...decodeCommand(batch, i), path: to } as Creation;
+    const handler = handlers[command.name] as (command: Creation, batch: CommandBatch, i: number) => MaybePromise<void>;
+    return then(handler(command, batch, i), () => true);
+  };
+  try {
+    const may = at.tx.now(() => {
+      const from = numberOf(paths.parent(at, path));
+      if (handsDownNow(at, from)) return false;
+      newEntryNow(at, from, nameOf(path));
+      return !handsDownNow(at, numberOf(paths.parent(at, to)));
+    });
+    const done = then(may, make);
+    return done instanceof Promise ? done.catch(refused) : done;
+  } catch (error) {
+    return refused(error);
+  }
+}
+
 /** `next` of a value, at once where it is there. */
 function then<T, R>(value: MaybePromise<T>, next: (value: T) => MaybePromise<R>): MaybePromise<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
+
+const PATH: number = ATTRIBUTES.path.number;
+const PATH_TO: number = ATTRIBUTES.pathTo.number;
 
 const NODE_KINDS: ReadonlyMap<number, "fifo" | "char" | "block" | "socket"> = new Map([
   [S_IFIFO, "fifo"],

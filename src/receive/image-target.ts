@@ -12,13 +12,15 @@ import { COMMANDS } from "../stream/commands.ts";
 import type { MaybePromise } from "../transaction/editor.ts";
 import type { Transaction } from "../transaction/transaction.ts";
 import type { WritableVolume } from "../transaction/writable.ts";
+import { isNamedNext } from "./birth.ts";
 import { CommandError } from "./command-error.ts";
 import { CompressAhead, GATHERED_BYTES, type Run } from "./compress-ahead.ts";
 import { EncodedTally } from "./encoded-tally.ts";
-import { type ImageWork, imageCommands } from "./image-commands.ts";
+import { type ImageWork, imageCommands, makeNamed } from "./image-commands.ts";
 import { ImagePaths } from "./image-paths.ts";
 import { findReceived } from "./image-sources.ts";
 import {
+  type CommandHandlers,
   commandRunner,
   parentMissing,
   type ReceiveTarget,
@@ -88,13 +90,17 @@ export class ImageTarget implements ReceiveTarget {
   #ahead: CompressAhead | undefined;
   /** What the command that runs writes, compressed. */
   #run: Run | undefined;
+  readonly #work: ImageWork;
+  readonly #handlers: CommandHandlers;
   readonly #carryOut: RunCommand;
 
   constructor(volume: WritableVolume, options: ImageTargetOptions = {}) {
     this.#volume = volume;
     this.#options = options;
     this.#now = options.now ?? (() => BigInt(Date.now()) * 1_000_000n);
-    this.#carryOut = commandRunner(imageCommands(this.#work()));
+    this.#work = this.#newWork();
+    this.#handlers = imageCommands(this.#work);
+    this.#carryOut = commandRunner(this.#handlers);
   }
 
   async begin(start: SubvolumeStart, report: Report): Promise<void> {
@@ -151,8 +157,12 @@ export class ImageTarget implements ReceiveTarget {
           const written = this.#writeGathered();
           if (written !== undefined) await written;
         }
-        const done = this.#carryOut(batch, i);
-        if (done !== undefined) await done;
+        const named = isNamedNext(batch, i, last) && makeNamed(this.#work, this.#handlers, batch, i);
+        if (named instanceof Promise ? await named : named) i++;
+        else {
+          const done = this.#carryOut(batch, i);
+          if (done !== undefined) await done;
+        }
         if (tx.isFull) await tx.relieve();
       } catch (error) {
         this.#fail(open, CommandError.of(batch, i, error));
@@ -232,7 +242,7 @@ export class ImageTarget implements ReceiveTarget {
     if (this.#open !== undefined) this.#open.isCommitted = true;
   }
 
-  #work(): ImageWork {
+  #newWork(): ImageWork {
     const target = this;
     const { compress, forceDecompress } = this.#options;
     return {

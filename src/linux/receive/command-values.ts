@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { BtrfsError } from "../../errors.ts";
 import { ATTRIBUTES, type AttributeField } from "../../stream/attributes.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
-import { COMMANDS, commandName } from "../../stream/commands.ts";
+import { commandName } from "../../stream/commands.ts";
 
 // What commands say, as the kernel's calls want it.
 
@@ -10,11 +10,6 @@ export const number = (field: AttributeField): number => ATTRIBUTES[field].numbe
 
 /** Of what is made under a temporary name: nobody else has business with it. */
 export const FILE_MODE = 0o600;
-
-/** Whether a command of this number makes a file, directory, node or link. */
-export function isCreation(type: number): boolean {
-  return type >= COMMANDS.mkfile.number && type <= COMMANDS.symlink.number;
-}
 
 /** Type and first mode of MKNOD, MKFIFO and MKSOCK. */
 export function nodeMode(batch: CommandBatch, i: number): number {

@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import type { Codecs } from "../../codec/codec.ts";
 import { KernelError } from "../../errors.ts";
+import { isNamedNext } from "../../receive/birth.ts";
 import { CommandError } from "../../receive/command-error.ts";
 import type { EncodedTally } from "../../receive/encoded-tally.ts";
 import { pathAt } from "../../receive/schedule.ts";
@@ -13,7 +14,7 @@ import type { Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { AttributeWriter } from "./attribute-writer.ts";
 import { CloneSources } from "./clone-sources.ts";
-import { deviceOf, FILE_MODE, id, isCreation, nodeMode, number } from "./command-values.ts";
+import { deviceOf, FILE_MODE, id, nodeMode, number } from "./command-values.ts";
 import { checkedOffset, DataWriter, endOfRun } from "./data.ts";
 import type { MountView } from "./mount.ts";
 import { type CurrentObject, openForReading, Places } from "./places.ts";
@@ -198,9 +199,7 @@ export class SubvolumeWriter {
    * half of the work, where nothing has that name and its directory hands nothing down. False where both have to be done.
    */
   createInPlace(batch: CommandBatch, i: number, last: number): boolean {
-    if (!isCreation(batch.type(i)) || i + 1 >= last || batch.type(i + 1) !== COMMANDS.rename.number) return false;
-    const path = pathAt(batch, i, PATH);
-    if (pathAt(batch, i + 1, PATH) !== path) return false;
+    if (!isNamedNext(batch, i, last)) return false;
     const to = pathAt(batch, i + 1, number("pathTo"));
     try {
       const { directory } = this.#places.at(to);
