@@ -242,9 +242,9 @@ export class Generator {
       const after = left && decodeFacts(left, leftSlot);
       const before = right && decodeFacts(right, rightSlot);
       if (state.right !== undefined) {
-        if (after !== undefined) state.left.keepInode(ino, after);
-        if (before !== undefined) state.right.keepInode(ino, before);
-      } else state.left.keepInode(ino, after);
+        if (after !== undefined) state.left.passInode(ino, after);
+        if (before !== undefined) state.right.passInode(ino, before);
+      } else state.left.passInode(ino, after);
       return this.#startInode(ino, after, before);
     }
     if (state.isIgnored) return;

@@ -79,7 +79,7 @@ export class NewInodes {
     const name = this.#paths.orphanName(ino, generation);
     if (!this.#finish(ino, INODE_ITEM)) return false;
     const create = (): void => {
-      this.#state.left.keepInode(ino, facts);
+      this.#state.left.passInode(ino, facts);
       this.#start(ino, facts);
       const { out } = this.#state;
       out.begin(type === S_IFREG ? "mkfile" : "mkdir");

@@ -1,3 +1,4 @@
+import { pooledBytes } from "../bytes/pool.ts";
 import { BtrfsError, CorruptError } from "../errors.ts";
 import { MAX_PATH_BYTES } from "../stream/encode.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -7,7 +8,7 @@ const SLASH = 0x2f;
 
 export function join(directory: Uint8Array, name: Uint8Array): Uint8Array {
   if (directory.byteLength === 0) return name;
-  const path = new Uint8Array(directory.byteLength + 1 + name.byteLength);
+  const path = pooledBytes(directory.byteLength + 1 + name.byteLength);
   path.set(directory);
   path[directory.byteLength] = SLASH;
   path.set(name, directory.byteLength + 1);
@@ -30,7 +31,7 @@ export class PathParts {
   }
 
   path(): Uint8Array {
-    const path = new Uint8Array(Math.max(this.#length - 1, 0));
+    const path = pooledBytes(Math.max(this.#length - 1, 0));
     let end = path.byteLength;
     for (const part of this.#parts) {
       path.set(part, end - part.byteLength);

@@ -4,6 +4,7 @@ import { readSafe } from "../bytes/u64.ts";
 import { isZeroUuid } from "../bytes/uuid.ts";
 import { CorruptError, type Where } from "../errors.ts";
 import { decodeDirEntries } from "../format/dir-item.ts";
+import { S_IFDIR, S_IFMT } from "../format/inode.ts";
 import { DiskKey, itemsOf, KEY_BYTES, keyOf, MAX_U64, writeKey } from "../format/key.ts";
 import { DIR_INDEX, DIR_ITEM, INODE_EXTREF, INODE_ITEM, INODE_REF, XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, keyAt, slotType } from "../format/node.ts";
@@ -43,6 +44,10 @@ export class Snapshot {
   readonly isReadOnly: boolean;
   readonly #inodes = new Map<number, InodeFacts | undefined>();
   readonly #names = new Map<number, FirstName | undefined>();
+  /** The inode whose items are being passed, which is asked for again and again, and afterwards hardly ever. */
+  #passed = -1;
+  #passedFacts: InodeFacts | undefined;
+  #passedName: FirstName | undefined | null = null;
   readonly #key = new DataView(new ArrayBuffer(KEY_BYTES));
   readonly #waited = new Waited();
   /** Whether names in the root directory may look like temporary ones. */
@@ -74,13 +79,14 @@ export class Snapshot {
 
   /** The inode, also one without names; `undefined` when there is none. `null`, when that can't be told without waiting. */
   inodeNow(ino: number): InodeFacts | undefined | null {
+    if (ino === this.#passed) return this.#passedFacts;
     const kept = this.#inodes.get(ino);
     if (kept !== undefined || this.#inodes.has(ino)) return kept;
     writeKey(this.#key, ino, INODE_ITEM, 0);
     const span = this.tree.findNow(this.#key, "exact");
     if (span === null) return null;
     const facts = span && decodeFacts(span.leaf, span.first);
-    this.keepInode(ino, facts);
+    this.#keepInode(ino, facts);
     return facts;
   }
 
@@ -94,7 +100,16 @@ export class Snapshot {
     });
   }
 
-  keepInode(ino: number, facts: InodeFacts | undefined): void {
+  /** Takes what the items that are being passed say of their inode. */
+  passInode(ino: number, facts: InodeFacts | undefined): void {
+    this.#passed = ino;
+    this.#passedFacts = facts;
+    this.#passedName = null;
+    // Names lead there.
+    if (facts !== undefined && (facts.mode & S_IFMT) === S_IFDIR) this.#keepInode(ino, facts);
+  }
+
+  #keepInode(ino: number, facts: InodeFacts | undefined): void {
     if (this.#inodes.size >= MAX_KEPT) this.#inodes.clear();
     this.#inodes.set(ino, facts);
   }
@@ -108,6 +123,7 @@ export class Snapshot {
 
   /** The first name in key order; `undefined` when there is none. `null`, when that can't be told without waiting. */
   firstNameNow(ino: number): FirstName | undefined | null {
+    if (ino === this.#passed && this.#passedName !== null) return this.#passedName;
     const kept = this.#names.get(ino);
     if (kept !== undefined || this.#names.has(ino)) return kept;
     writeKey(this.#key, ino, INODE_REF, 0);
@@ -135,6 +151,10 @@ export class Snapshot {
   }
 
   #keepName(ino: number, name: FirstName | undefined): FirstName | undefined {
+    if (ino === this.#passed) {
+      this.#passedName = name;
+      return name;
+    }
     if (this.#names.size >= MAX_KEPT) this.#names.clear();
     this.#names.set(ino, name);
     return name;
