@@ -2,6 +2,7 @@ import { foldableIn } from "#checksum";
 import { type SharedMemory, sharedMemory } from "../checksum/shared-memory.ts";
 import type { ChildPlace, LeavesAhead } from "../tree/source.ts";
 import type { Volume } from "../volume/volume.ts";
+import { copyShared } from "./shared-copy.ts";
 
 /** Leaves that are on their way. */
 const SLOTS = 128;
@@ -83,7 +84,7 @@ export class WantedLeaves implements LeavesAhead {
     const { words, places } = this.#shared;
     const isGood =
       Atomics.load(words, COMMON_WORDS + slot) === number * 4 + GOOD && places[slot * FIELDS + 1] === generation;
-    if (isGood) bytes.set(this.#slots[slot]!);
+    if (isGood) copyShared(bytes, this.#slots[slot]!);
     this.#leave(number);
     for (let behind = this.#oldest; behind < number - BEHIND; behind++) this.#leave(behind);
     this.#ask();

@@ -8,6 +8,7 @@ import { type SharedLeaves, sharedLeaves, WantedLeaves } from "./leaf-ring.ts";
 import type { ImageOrigin } from "./same-image.ts";
 import { SendSlots, type SharedSlots, SLOTS, sharedSlots } from "./send-slots.ts";
 import type { ToldBySender } from "./send-worker.ts";
+import { copyShared } from "./shared-copy.ts";
 import { fromPlainError } from "./worker-jobs.ts";
 
 // The same path seen from src/node/, from dist/node/ and from dist/cli/. A bundled file: its threads start 10 ms sooner.
@@ -44,6 +45,7 @@ export class SendThreads {
   readonly #leaves: SharedLeaves;
   readonly #workers: Worker[] = [];
   readonly ahead: LeavesAhead;
+  readonly copy = copyShared;
   /** Chunks that were offered to the threads, and those of them that are not in use any more. */
   #offered = 0;
   #released = 0;

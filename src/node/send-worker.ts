@@ -7,6 +7,7 @@ import { LeafReading } from "./leaf-ring.ts";
 import { openSameImage } from "./same-image.ts";
 import { SendSlots } from "./send-slots.ts";
 import type { SendThreadData } from "./send-threads.ts";
+import { copyShared } from "./shared-copy.ts";
 import { type PlainError, plainError } from "./worker-jobs.ts";
 
 /** What the thread tells: of a copy that it met, or why it ends. Errors are plain. */
@@ -20,7 +21,7 @@ const { origin, slots: shared, leaves } = workerData as SendThreadData;
 async function fillChunks(): Promise<void> {
   let events: VolumeEvent[] = [];
   const volume = await openSameImage(origin, (event) => events.push(event));
-  const filler = new DataFiller(new ImageData(volume));
+  const filler = new DataFiller(new ImageData(volume), copyShared);
   const slots = new SendSlots(shared);
   const reading = leaves === undefined ? undefined : new LeafReading(leaves, volume);
   for (;;) {

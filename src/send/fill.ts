@@ -11,18 +11,24 @@ import type { DataSource } from "./source.ts";
 /** While the sink has a chunk, the next one is made. */
 const WIDTH = 1;
 
+/** Puts `source` at the start of `target`. */
+export type CopyBytes = (target: Uint8Array, source: Uint8Array) => void;
+
 /** Fills chunks on this thread: at once where the source can be read so. */
 export class DataFiller implements ChunkFiller {
   readonly width = WIDTH;
   readonly #source: DataSource;
+  readonly #copy: CopyBytes;
   readonly #stored = new Uint8Array(MAX_EXTENT_BYTES);
   readonly #decoded = foldableBytes(MAX_EXTENT_BYTES);
   /** What `#decoded` holds: pieces of an extent mostly come one after the other. */
   #last: Piece | undefined;
   #codecs: Codecs | undefined;
 
-  constructor(source: DataSource) {
+  /** @param copy For chunks in memory that threads share. */
+  constructor(source: DataSource, copy: CopyBytes = (target, bytes) => target.set(bytes)) {
     this.#source = source;
+    this.#copy = copy;
   }
 
   /** Goes on where it was left, if it was. One chunk at a time: buffers are shared. */
@@ -70,7 +76,7 @@ export class DataFiller implements ChunkFiller {
     const logical = pieces.diskStart(nextPiece);
     const stored = source.verifiedAt(logical, length, pieces, nextPiece);
     if (stored === undefined) return undefined;
-    target.set(stored);
+    this.#copy(target, stored);
     return source.crcOf!(logical, length, commandCrc(bytes, at, payloadLength, piece.at));
   }
 
@@ -161,7 +167,7 @@ export class DataFiller implements ChunkFiller {
   #take(target: Uint8Array, { fileOffset, itemStart, extentOffset, ramBytes }: Piece): number {
     const from = fileOffset - itemStart + extentOffset;
     const part = this.#decoded.subarray(from, Math.min(from + target.byteLength, ramBytes));
-    target.set(part);
+    this.#copy(target, part);
     target.fill(0, part.byteLength);
     return from;
   }

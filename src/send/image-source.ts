@@ -8,7 +8,7 @@ import { decodeRootItem, decodeRootRef, ROOT_SUBVOL_RDONLY, type RootItem } from
 import type { BlockTree, LeavesAhead, Tree } from "../tree/source.ts";
 import type { Volume } from "../volume/volume.ts";
 import type { ChunkFiller } from "./chunk.ts";
-import { DataFiller } from "./fill.ts";
+import { type CopyBytes, DataFiller } from "./fill.ts";
 import { ImageData } from "./image-data.ts";
 import { Snapshot } from "./snapshot.ts";
 import type { BlockSource, SendSource } from "./source.ts";
@@ -19,6 +19,8 @@ const MAX_TREES = 64;
 /** What other threads do for this one. */
 interface SendHelp {
   readonly ahead?: LeavesAhead | undefined;
+  /** Puts bytes into their chunks. */
+  readonly copy?: CopyBytes | undefined;
   filler(local: ChunkFiller): ChunkFiller;
 }
 
@@ -104,8 +106,9 @@ export class ImageSource implements SendSource {
   }
 
   filler(_snapshot?: Snapshot, alone = false): ChunkFiller {
-    const local = new DataFiller(new ImageData(this.#volume));
-    return (alone ? undefined : this.#threads?.filler(local)) ?? local;
+    const threads = alone ? undefined : this.#threads;
+    const local = new DataFiller(new ImageData(this.#volume), threads?.copy);
+    return threads?.filler(local) ?? local;
   }
 
   isData(logical: number, length: number): boolean {
