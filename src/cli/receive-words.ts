@@ -3,7 +3,7 @@ import { CommandError } from "../receive/command-error.ts";
 import { type CommandName, commandName } from "../stream/commands.ts";
 
 /** `strerror` of the C library, for what scripts look for. */
-const REASONS: Readonly<Record<string, string>> = {
+export const REASONS: Readonly<Record<string, string>> = {
   EPERM: "Operation not permitted",
   ENOENT: "No such file or directory",
   EIO: "Input/output error",
@@ -28,6 +28,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENODATA: "No data available",
   EOPNOTSUPP: "Operation not supported",
   EDQUOT: "Disk quota exceeded",
+  EPROTO: "Protocol error",
 };
 
 const FAILURES: Readonly<Partial<Record<CommandName, (path: string, other: string) => string>>> = {

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { BtrfsError, KernelError } from "../errors.ts";
 import { LiveSendSource } from "../linux/live-send-source.ts";
 import { sendStream } from "../linux/send.ts";
@@ -7,6 +8,7 @@ import { type SendOptions, send } from "../send/send.ts";
 import type { ByteSink } from "../stream/output.ts";
 import { LivePlace, realPath } from "./live.ts";
 import { livePath, parsePlace } from "./places.ts";
+import { REASONS } from "./receive-words.ts";
 import type { Sender } from "./sender.ts";
 
 /** Who makes the stream of what is mounted. */
@@ -19,7 +21,7 @@ export function liveSender(engine: Engine): Sender {
   return {
     isLive: true,
     async find(word, what) {
-      const place = new LivePlace(pathOf(word));
+      const place = openPlace(word, what === "subvolume");
       let isKept = false;
       try {
         if ((flagsOf(place, word) & SUBVOL_RDONLY) === 0n) {
@@ -58,6 +60,20 @@ function pathOf(word: string): string {
   return place.kind === "image" && place.image === word ? word : livePath(word, "send");
 }
 
+/** What is not there, or not on btrfs, is told as `btrfs send` does. */
+function openPlace(word: string, isSent: boolean): LivePlace {
+  try {
+    return new LivePlace(pathOf(word));
+  } catch (cause) {
+    if (!(cause instanceof BtrfsError)) throw cause;
+    const { code } = cause;
+    if (code === "kind") throw new BtrfsError(code, `${realPath(word)} doesn't belong to btrfs mount point`, { cause });
+    if (code !== "missing") throw cause;
+    const sentence = isSent ? `unable to resolve ${word}` : `realpath ${word} failed: ${REASONS.ENOENT}`;
+    throw new BtrfsError(code, sentence, { cause });
+  }
+}
+
 function flagsOf({ native, fd }: LivePlace, word: string): bigint {
   try {
     return getSubvolumeFlags(native, fd);
@@ -87,10 +103,24 @@ async function sendByKernel(
     omitEnd,
     signal,
   });
-  for await (const chunk of stream) {
-    await sink.write(chunk);
-    bytes += chunk.byteLength;
-    onProgress?.({ bytes, inode: 0 });
+  try {
+    for await (const chunk of stream) {
+      await sink.write(chunk);
+      bytes += chunk.byteLength;
+      onProgress?.({ bytes, inode: 0 });
+    }
+  } catch (error) {
+    throw asPeerSays(error);
   }
   return { bytes, leftOut: [] };
+}
+
+/** A refusal of the kernel in the words that scripts look for. Who is not root does not come so far with the peer. */
+function asPeerSays(error: unknown): unknown {
+  if (!(error instanceof KernelError) || error.call !== "BTRFS_IOC_SEND" || error.errno === "EPERM") return error;
+  const { call, errno } = error;
+  const number = constants.errno[errno as keyof typeof constants.errno];
+  const reason = REASONS[errno];
+  if (number === undefined || reason === undefined) return error;
+  return new KernelError(call, errno, `send ioctl failed with -${number}: ${reason}`, { cause: error });
 }

@@ -1,5 +1,5 @@
 import { BtrfsError } from "../errors.ts";
-import { FILE_EXTENT_REG } from "../format/file-extent.ts";
+import { COMPRESS_NONE, FILE_EXTENT_REG } from "../format/file-extent.ts";
 import { itemsOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import type { ChunkFiller } from "./chunk.ts";
@@ -29,12 +29,15 @@ export class DamageCheck {
   readonly #source: SendSource;
   readonly #snapshot: Snapshot;
   readonly #filler: ChunkFiller;
+  readonly #compressed: boolean;
   readonly leftOut = new Map<number, LeftOut>();
 
-  constructor(source: SendSource, snapshot: Snapshot) {
+  /** @param compressed Extents are to be sent as they are stored. */
+  constructor(source: SendSource, snapshot: Snapshot, compressed: boolean) {
     this.#source = source;
     this.#snapshot = snapshot;
     this.#filler = source.filler(snapshot, true);
+    this.#compressed = compressed;
   }
 
   /** Whether all of it can be read; if not, it is remembered. Damage of the tree itself is thrown. */
@@ -53,6 +56,13 @@ export class DamageCheck {
             data.plain(item, at, Math.min(STEP_BYTES, end - at), inode, hasChecksums(facts));
             out.end();
             if (out.isFull) await out.drain();
+          }
+          const isStored = item.type === FILE_EXTENT_REG && item.compression !== COMPRESS_NONE && item.start < end;
+          if (this.#compressed && isStored) {
+            // Of what is mounted, the page cache may have what can't be read from the device any more.
+            out.begin("encodedWrite");
+            data.stored(item, inode, hasChecksums(facts));
+            out.end();
           }
         } catch (error) {
           return await this.#remember(inode, error);

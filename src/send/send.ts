@@ -86,7 +86,7 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
   }
   const opened = await source.openSnapshot(options.snapshot, force);
   const left = opened.isReadOnly && !skipDamaged ? opened : opened.withUuid(newUuid());
-  const damage = skipDamaged ? new DamageCheck(source, left) : undefined;
+  const damage = skipDamaged ? new DamageCheck(source, left, compressedData) : undefined;
   const open = async (id: bigint): Promise<Snapshot> => (id === left.id ? left : source.openSnapshot(id));
   const right = options.parent === undefined ? undefined : await open(options.parent);
   const roots = new Map([[left.id, left]]);
