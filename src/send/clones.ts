@@ -1,3 +1,5 @@
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { ExtentRefs } from "./back-refs.ts";
 import type { FileItem } from "./file-item.ts";
 import { fileItems } from "./file-items.ts";
@@ -174,14 +176,14 @@ export class Clones {
     const clonePath = await whenRead(() =>
       snapshot === left ? this.#paths.of(ino, left.getInode(ino).generation) : pathIn(snapshot, ino),
     );
-    out.begin("clone");
-    out.number("fileOffset", at);
-    out.number("cloneLen", length);
-    out.path("path", path);
-    out.bytes("cloneUuid", snapshot.uuid);
-    out.number("cloneCtransid", Number(snapshot.ctransid));
-    out.path("clonePath", clonePath);
-    out.number("cloneOffset", source);
+    out.begin(COMMANDS.clone);
+    out.number(ATTRIBUTES.fileOffset, at);
+    out.number(ATTRIBUTES.cloneLen, length);
+    out.path(ATTRIBUTES.path, path);
+    out.bytes(ATTRIBUTES.cloneUuid, snapshot.uuid);
+    out.number(ATTRIBUTES.cloneCtransid, Number(snapshot.ctransid));
+    out.path(ATTRIBUTES.clonePath, clonePath);
+    out.number(ATTRIBUTES.cloneOffset, source);
     out.end();
   }
 }

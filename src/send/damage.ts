@@ -2,6 +2,7 @@ import { BtrfsError } from "../errors.ts";
 import { COMPRESS_NONE, FILE_EXTENT_REG } from "../format/file-extent.ts";
 import { itemsOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { ChunkFiller } from "./chunk.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { FileData } from "./file-data.ts";
@@ -52,7 +53,7 @@ export class DamageCheck {
           if (item.type === FILE_EXTENT_REG && item.diskBytenr === 0) continue;
           const end = Math.min(item.end, facts.size);
           for (let at = item.start; at < end; at += STEP_BYTES) {
-            out.begin("write");
+            out.begin(COMMANDS.write);
             data.plain(item, at, Math.min(STEP_BYTES, end - at), inode, hasChecksums(facts));
             out.end();
             if (out.isFull) await out.drain();
@@ -60,7 +61,7 @@ export class DamageCheck {
           const isStored = item.type === FILE_EXTENT_REG && item.compression !== COMPRESS_NONE && item.start < end;
           if (this.#compressed && isStored) {
             // Of what is mounted, the page cache may have what can't be read from the device any more.
-            out.begin("encodedWrite");
+            out.begin(COMMANDS.encodedWrite);
             data.stored(item, inode, hasChecksums(facts));
             out.end();
           }

@@ -10,6 +10,8 @@ import {
 import { keyOf } from "../format/key.ts";
 import { EXTENT_DATA } from "../format/key-type.ts";
 import { keyAt, type Leaf } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { LeafSpan } from "../tree/source.ts";
 import type { CloneSource, Clones } from "./clones.ts";
 import type { FileData } from "./file-data.ts";
@@ -180,9 +182,9 @@ export class Extents {
     const { chunkBytes } = this.#options;
     for (let at = offset; at < offset + length; at += chunkBytes) {
       const size = Math.min(chunkBytes, offset + length - at);
-      out.begin("write");
-      out.path("path", path);
-      out.number("fileOffset", at);
+      out.begin(COMMANDS.write);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.fileOffset, at);
       this.#data.plain(item, at, size, ino, verified);
       out.end();
     }
@@ -193,14 +195,14 @@ export class Extents {
     const { inline, start, ramBytes } = item;
     if (inline === undefined) this.#data.check(item);
     const end = inline === undefined ? item.end : start + ramBytes;
-    out.begin("encodedWrite");
-    out.path("path", path);
-    out.number("fileOffset", offset);
-    out.number("unencodedFileLen", Math.min(end - offset, length));
-    out.number("unencodedLen", ramBytes);
-    out.number("unencodedOffset", offset - start + item.offset);
-    out.number("compression", encodedCompression(item.compression, this.#options.sectorSize));
-    if (inline === undefined) out.number("encryption", 0);
+    out.begin(COMMANDS.encodedWrite);
+    out.path(ATTRIBUTES.path, path);
+    out.number(ATTRIBUTES.fileOffset, offset);
+    out.number(ATTRIBUTES.unencodedFileLen, Math.min(end - offset, length));
+    out.number(ATTRIBUTES.unencodedLen, ramBytes);
+    out.number(ATTRIBUTES.unencodedOffset, offset - start + item.offset);
+    out.number(ATTRIBUTES.compression, encodedCompression(item.compression, this.#options.sectorSize));
+    if (inline === undefined) out.number(ATTRIBUTES.encryption, 0);
     this.#data.stored(item, ino, verified);
     out.end();
   }
@@ -208,10 +210,10 @@ export class Extents {
   async #updateExtent(offset: number, length: number): Promise<void> {
     const { out } = this.#state;
     const path = await whenRead(() => this.#paths.current());
-    out.begin("updateExtent");
-    out.path("path", path);
-    out.number("fileOffset", offset);
-    out.number("size", length);
+    out.begin(COMMANDS.updateExtent);
+    out.path(ATTRIBUTES.path, path);
+    out.number(ATTRIBUTES.fileOffset, offset);
+    out.number(ATTRIBUTES.size, length);
     out.end();
   }
 
@@ -219,9 +221,9 @@ export class Extents {
     return whenRead(() => {
       const path = this.#paths.current();
       const { out } = this.#state;
-      out.begin("truncate");
-      out.path("path", path);
-      out.number("size", size);
+      out.begin(COMMANDS.truncate);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.size, size);
       out.end();
     });
   }
@@ -281,11 +283,11 @@ export class Extents {
     if (await this.#isHoleInParent(start, end)) return;
     if (out.version >= 2) {
       const path = await whenRead(() => this.#paths.current());
-      out.begin("fallocate");
-      out.path("path", path);
-      out.number("fallocateMode", PUNCH_HOLE);
-      out.number("fileOffset", start);
-      out.number("size", end - start);
+      out.begin(COMMANDS.fallocate);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.fallocateMode, PUNCH_HOLE);
+      out.number(ATTRIBUTES.fileOffset, start);
+      out.number(ATTRIBUTES.size, end - start);
       out.end();
       return;
     }
@@ -295,9 +297,9 @@ export class Extents {
     const path = await whenRead(() => this.#paths.current());
     for (let at = start; at < stop; at += chunkBytes) {
       const size = Math.min(chunkBytes, stop - at);
-      out.begin("write");
-      out.path("path", path);
-      out.number("fileOffset", at);
+      out.begin(COMMANDS.write);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.fileOffset, at);
       out.data(NOTHING, size);
       out.end();
       if (out.isFull) await out.drain();

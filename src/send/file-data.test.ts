@@ -3,6 +3,8 @@ import { type Codecs, loadCodecs } from "#codec";
 import { CorruptError } from "../errors.ts";
 import { COMPRESS_NONE, COMPRESS_ZSTD, FILE_EXTENT_INLINE, FILE_EXTENT_REG } from "../format/file-extent.ts";
 import { HEADER_BYTES, NodeBlock } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import { readStream } from "../stream/index.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { FileData } from "./file-data.ts";
@@ -53,13 +55,13 @@ async function written(ranges: readonly [FileItem, offset: number, length: numbe
   const data = new FileData(source, out);
   out.streamHeader();
   for (const [one, offset, length] of ranges) {
-    out.begin("write");
-    out.path("path", Uint8Array.of(97));
-    out.number("fileOffset", offset);
+    out.begin(COMMANDS.write);
+    out.path(ATTRIBUTES.path, Uint8Array.of(97));
+    out.number(ATTRIBUTES.fileOffset, offset);
     data.plain(one, offset, length, 257, true);
     out.end();
   }
-  out.begin("end");
+  out.begin(COMMANDS.end);
   out.end();
   await out.flush();
   const found: Uint8Array[] = [];

@@ -1,3 +1,5 @@
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { Extents } from "./extents.ts";
 import type { InodeFacts } from "./inode-facts.ts";
 import type { Moves } from "./moves.ts";
@@ -102,10 +104,10 @@ export class InodeEnd {
     return whenRead(() => {
       const path = this.#parts.paths.current();
       const { out } = this.#state;
-      out.begin("chown");
-      out.path("path", path);
-      out.number("uid", uid);
-      out.number("gid", gid);
+      out.begin(COMMANDS.chown);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.uid, uid);
+      out.number(ATTRIBUTES.gid, gid);
       out.end();
     });
   }
@@ -114,9 +116,9 @@ export class InodeEnd {
     return whenRead(() => {
       const path = this.#parts.paths.current();
       const { out } = this.#state;
-      out.begin("chmod");
-      out.path("path", path);
-      out.number("mode", mode & PERMISSIONS);
+      out.begin(COMMANDS.chmod);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.mode, mode & PERMISSIONS);
       out.end();
     });
   }
@@ -125,9 +127,9 @@ export class InodeEnd {
     return whenRead(() => {
       const path = this.#parts.paths.current();
       const { out } = this.#state;
-      out.begin("fileattr");
-      out.path("path", path);
-      out.words("fileattr", flagsLow, flagsHigh);
+      out.begin(COMMANDS.fileattr);
+      out.path(ATTRIBUTES.path, path);
+      out.words(ATTRIBUTES.fileattr, flagsLow, flagsHigh);
       out.end();
     });
   }

@@ -2,6 +2,8 @@ import { equalBytes } from "../bytes/bytes.ts";
 import { keyOf as treeKey } from "../format/key.ts";
 import { DIR_INDEX } from "../format/key-type.ts";
 import { itemStart, keyAt } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import { targetAt } from "./leaf-entries.ts";
 import { checkDepth, keyOf } from "./path-bytes.ts";
 import type { Paths } from "./paths.ts";
@@ -165,9 +167,9 @@ export class Moves {
     }
     const { out } = state;
     const to = await whenRead(() => paths.of(move.ino, move.generation));
-    out.begin("rename");
-    out.path("path", from);
-    out.path("pathTo", to);
+    out.begin(COMMANDS.rename);
+    out.path(ATTRIBUTES.path, from);
+    out.path(ATTRIBUTES.pathTo, to);
     out.end();
     if (waiting.removal !== undefined) await this.#removeAfter(waiting.removal);
     this.#times.touch(move.ino, move.generation);
@@ -182,8 +184,8 @@ export class Moves {
     if (!(await this.isRemovable(dir, generation))) return;
     const { out } = this.#state;
     const path = await whenRead(() => this.#paths.of(dir, generation));
-    out.begin("rmdir");
-    out.path("path", path);
+    out.begin(COMMANDS.rmdir);
+    out.path(ATTRIBUTES.path, path);
     out.end();
   }
 

@@ -1,8 +1,10 @@
 import { equalBytes } from "../bytes/bytes.ts";
 import { CorruptError } from "../errors.ts";
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from "../format/inode.ts";
-import type { CommandName } from "../stream/commands.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { Moves } from "./moves.ts";
+import type { Command } from "./output.ts";
 import type { Paths } from "./paths.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { CREATED, DELETED, type NameChange, type SendState, TO_CREATE, UNCHANGED } from "./state.ts";
@@ -82,12 +84,12 @@ export class Names {
     }
     const target = type === S_IFLNK ? await readSymlink(left, ino) : undefined;
     out.begin(command);
-    out.path("path", name);
-    out.number("ino", ino);
-    if (target !== undefined) out.path("pathLink", target);
+    out.path(ATTRIBUTES.path, name);
+    out.number(ATTRIBUTES.ino, ino);
+    if (target !== undefined) out.path(ATTRIBUTES.pathLink, target);
     else if (type !== S_IFREG && type !== S_IFDIR) {
-      out.number("rdev", streamDevice(rdev));
-      out.number("mode", mode);
+      out.number(ATTRIBUTES.rdev, streamDevice(rdev));
+      out.number(ATTRIBUTES.mode, mode);
     }
     out.end();
   }
@@ -141,7 +143,7 @@ export class Names {
     const first = await whenRead(() => right.getFirstName(other));
     if (position.movedDirectory) await this.#renew(name);
     if (first.dir !== name.dir || !equalBytes(first.name, name.name)) {
-      this.#send1("unlink", name.path);
+      this.#send1(COMMANDS.unlink, name.path);
       return;
     }
     const facts = await whenRead(() => right.getInode(other));
@@ -181,15 +183,15 @@ export class Names {
     }
     if (position.movedDirectory) await this.#renew(name);
     const { out } = state;
-    out.begin("link");
-    out.path("path", name.path);
-    out.path("pathLink", position.path);
+    out.begin(COMMANDS.link);
+    out.path(ATTRIBUTES.path, name.path);
+    out.path(ATTRIBUTES.pathLink, position.path);
     out.end();
   }
 
   async #removeCurrent(position: Position): Promise<void> {
     const { ino, generation } = this.#state;
-    if (await this.#moves.isRemovable(ino, generation)) this.#send1("rmdir", position.path);
+    if (await this.#moves.isRemovable(ino, generation)) this.#send1(COMMANDS.rmdir, position.path);
     else if (!position.isOrphan) {
       this.#rename(position.path, await whenRead(() => this.#paths.orphanName(ino, generation)));
       position.isOrphan = true;
@@ -218,7 +220,7 @@ export class Names {
       const found = await whenRead(() => state.stateOf(dir, dirGeneration));
       if (found === CREATED || found === UNCHANGED) this.#times.touch(dir, dirGeneration);
       else if (found === DELETED && (await this.#moves.isRemovable(dir, dirGeneration))) {
-        this.#send1("rmdir", await whenRead(() => this.#paths.of(dir, dirGeneration)));
+        this.#send1(COMMANDS.rmdir, await whenRead(() => this.#paths.of(dir, dirGeneration)));
       }
     }
   }
@@ -237,21 +239,21 @@ export class Names {
     ) {
       this.#state.keptPath = undefined;
     }
-    this.#send1("unlink", path);
+    this.#send1(COMMANDS.unlink, path);
   }
 
-  #send1(command: CommandName, path: Uint8Array): void {
+  #send1(command: Command, path: Uint8Array): void {
     const { out } = this.#state;
     out.begin(command);
-    out.path("path", path);
+    out.path(ATTRIBUTES.path, path);
     out.end();
   }
 
   #rename(from: Uint8Array, to: Uint8Array): void {
     const { out } = this.#state;
-    out.begin("rename");
-    out.path("path", from);
-    out.path("pathTo", to);
+    out.begin(COMMANDS.rename);
+    out.path(ATTRIBUTES.path, from);
+    out.path(ATTRIBUTES.pathTo, to);
     out.end();
   }
 }
@@ -267,14 +269,14 @@ interface Position {
   isWaiting: boolean;
 }
 
-const CREATE: Partial<Record<number, CommandName>> = {
-  [S_IFREG]: "mkfile",
-  [S_IFDIR]: "mkdir",
-  [S_IFLNK]: "symlink",
-  [S_IFCHR]: "mknod",
-  [S_IFBLK]: "mknod",
-  [S_IFIFO]: "mkfifo",
-  [S_IFSOCK]: "mksock",
+const CREATE: Partial<Record<number, Command>> = {
+  [S_IFREG]: COMMANDS.mkfile,
+  [S_IFDIR]: COMMANDS.mkdir,
+  [S_IFLNK]: COMMANDS.symlink,
+  [S_IFCHR]: COMMANDS.mknod,
+  [S_IFBLK]: COMMANDS.mknod,
+  [S_IFIFO]: COMMANDS.mkfifo,
+  [S_IFSOCK]: COMMANDS.mksock,
 };
 
 /** The numbers of a device as Linux encodes them for programs: on disk, it is the major one times 2^20, plus the minor one. */

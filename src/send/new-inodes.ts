@@ -1,6 +1,8 @@
 import { S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../format/inode.ts";
 import { EXTENT_DATA, INODE_EXTREF, INODE_ITEM, INODE_REF, VERITY_DESC_ITEM, XATTR_ITEM } from "../format/key-type.ts";
 import type { Leaf } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { Extents } from "./extents.ts";
 import { decodeFacts, type InodeFacts } from "./inode-facts.ts";
 import { namesIn } from "./leaf-names.ts";
@@ -82,9 +84,9 @@ export class NewInodes {
       this.#state.left.passInode(ino, facts);
       this.#start(ino, facts);
       const { out } = this.#state;
-      out.begin(type === S_IFREG ? "mkfile" : "mkdir");
-      out.path("path", name);
-      out.number("ino", ino);
+      out.begin(type === S_IFREG ? COMMANDS.mkfile : COMMANDS.mkdir);
+      out.path(ATTRIBUTES.path, name);
+      out.number(ATTRIBUTES.ino, ino);
       out.end();
     };
     const trimming = this.#times.isFull ? this.#times.trim() : undefined;
@@ -133,9 +135,9 @@ export class NewInodes {
   #rename(from: Uint8Array, { dir, dirGeneration, path }: SendState["newNames"][number]): void {
     const state = this.#state;
     const { out } = state;
-    out.begin("rename");
-    out.path("path", from);
-    out.path("pathTo", path);
+    out.begin(COMMANDS.rename);
+    out.path(ATTRIBUTES.path, from);
+    out.path(ATTRIBUTES.pathTo, path);
     out.end();
     state.keptPath = path;
     if (dir <= state.ino) this.#times.touch(dir, dirGeneration);
@@ -147,20 +149,20 @@ export class NewInodes {
     const state = this.#state;
     const { out, ino } = state;
     if (state.isFile && state.writeEnd !== state.size) {
-      out.begin("truncate");
-      out.path("path", path);
-      out.number("size", state.size);
+      out.begin(COMMANDS.truncate);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.size, state.size);
       out.end();
     }
-    out.begin("chown");
-    out.path("path", path);
-    out.number("uid", uid);
-    out.number("gid", gid);
+    out.begin(COMMANDS.chown);
+    out.path(ATTRIBUTES.path, path);
+    out.number(ATTRIBUTES.uid, uid);
+    out.number(ATTRIBUTES.gid, gid);
     out.end();
     if ((mode & S_IFMT) !== S_IFLNK) {
-      out.begin("chmod");
-      out.path("path", path);
-      out.number("mode", mode & PERMISSIONS);
+      out.begin(COMMANDS.chmod);
+      out.path(ATTRIBUTES.path, path);
+      out.number(ATTRIBUTES.mode, mode & PERMISSIONS);
       out.end();
     }
     state.progress = ino + 1;

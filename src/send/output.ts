@@ -1,6 +1,6 @@
 import { writeSafe } from "../bytes/u64.ts";
 import { BtrfsError } from "../errors.ts";
-import { ATTRIBUTES, type AttributeField } from "../stream/attributes.ts";
+import { ATTRIBUTES, type AttributeSpec } from "../stream/attributes.ts";
 import { COMMANDS, type CommandName } from "../stream/commands.ts";
 import { MAX_PATH_BYTES } from "../stream/encode.ts";
 import { BARE_DATA_VERSION, COMMAND_HEADER_BYTES, STREAM_HEADER_BYTES, STREAM_MAGIC } from "../stream/wire.ts";
@@ -17,13 +17,8 @@ export interface CommandCount {
 /** Up to this length, a loop is quicker than a call. */
 const LOOP_BYTES = 48;
 
-/** Bytes of an integer attribute that is not a u64. */
-const NARROW: Partial<Record<AttributeField, 4>> = {
-  fallocateMode: 4,
-  compression: 4,
-  encryption: 4,
-  verityBlockSize: 4,
-};
+/** A value of `COMMANDS`. */
+export type Command = (typeof COMMANDS)[CommandName];
 
 /**
  * Commands as bytes, one attribute after the other, without an object for each. `begin`, the attributes in the kernel's
@@ -38,7 +33,8 @@ export class CommandOutput {
   position = 0;
   readonly #queue: ChunkQueue | undefined;
   #out: Chunk;
-  #command: CommandName = "end";
+  readonly #countOf: (CommandCount | undefined)[] = [];
+  #command: Command = COMMANDS.end;
   #start = 0;
   /** Data bytes that were counted but not written. */
   #absent = 0;
@@ -63,7 +59,7 @@ export class CommandOutput {
     this.position += STREAM_HEADER_BYTES;
   }
 
-  begin(command: CommandName): void {
+  begin(command: Command): void {
     const out = this.#out;
     // Attributes are written into the slack behind that; only long ones ask for more.
     out.reserve(COMMAND_HEADER_BYTES);
@@ -73,54 +69,56 @@ export class CommandOutput {
     out.used += COMMAND_HEADER_BYTES;
   }
 
-  /** @throws {BtrfsError} `limit`, for what does not fit into an attribute. */
-  bytes(field: AttributeField, value: Uint8Array): void {
+  /** @param attribute A value of `ATTRIBUTES`, as below. @throws {BtrfsError} `limit`, for what does not fit into an attribute. */
+  bytes(attribute: AttributeSpec, value: Uint8Array): void {
     const length = value.byteLength;
-    if (length > 0xffff)
-      throw new BtrfsError("limit", `Cannot send ${field}: it has ${length} bytes, at most 65535 fit`);
+    if (length > 0xffff) {
+      const name = nameIn(ATTRIBUTES, attribute);
+      throw new BtrfsError("limit", `Cannot send ${name}: it has ${length} bytes, at most 65535 fit`);
+    }
     if (length > MAX_PATH_BYTES) this.#out.reserve(4 + length);
     const { bytes } = this.#out;
-    const at = this.#attribute(field, length);
+    const at = this.#attribute(attribute, length);
     if (length > LOOP_BYTES) bytes.set(value, at);
     else for (let byte = 0; byte < length; byte++) bytes[at + byte] = value[byte]!;
   }
 
   /** @throws {BtrfsError} `limit`, for paths that are longer than the kernel's longest. */
-  path(field: "path" | "pathTo" | "pathLink" | "clonePath", value: Uint8Array): void {
+  path(attribute: AttributeSpec, value: Uint8Array): void {
     if (value.byteLength > MAX_PATH_BYTES) {
       const sentence = `Cannot send path: it has ${value.byteLength} bytes, at most ${MAX_PATH_BYTES} are possible`;
       throw new BtrfsError("limit", sentence);
     }
-    this.bytes(field, value);
+    this.bytes(attribute, value);
   }
 
   /** A u64 or u32 attribute. @param value Up to 2^53 - 1. */
-  number(field: AttributeField, value: number): void {
+  number(attribute: AttributeSpec, value: number): void {
     const { view } = this.#out;
-    if (NARROW[field] === 4) view.setUint32(this.#attribute(field, 4), value, true);
-    else writeSafe(view, this.#attribute(field, 8), value);
+    if (attribute.type === "u32") view.setUint32(this.#attribute(attribute, 4), value, true);
+    else writeSafe(view, this.#attribute(attribute, 8), value);
   }
 
   /** A u64 attribute as two u32. */
-  words(field: AttributeField, low: number, high: number): void {
+  words(attribute: AttributeSpec, low: number, high: number): void {
     const { view } = this.#out;
-    const at = this.#attribute(field, 8);
+    const at = this.#attribute(attribute, 8);
     view.setUint32(at, low, true);
     view.setUint32(at + 4, high, true);
   }
 
   /** An attribute as a few bytes of an item. */
-  copy(field: AttributeField, from: Uint8Array, at: number, size: number): void {
+  copy(attribute: AttributeSpec, from: Uint8Array, at: number, size: number): void {
     const { bytes } = this.#out;
-    const to = this.#attribute(field, size);
+    const to = this.#attribute(attribute, size);
     for (let byte = 0; byte < size; byte++) bytes[to + byte] = from[at + byte]!;
   }
 
   /** The head of an attribute that the slack has room for. @returns Where its value is to stand. */
-  #attribute(field: AttributeField, length: number): number {
+  #attribute(attribute: AttributeSpec, length: number): number {
     const out = this.#out;
     const at = out.used + 4;
-    out.view.setUint32(out.used, ATTRIBUTES[field].number + length * 0x1_0000, true);
+    out.view.setUint32(out.used, attribute.number + length * 0x1_0000, true);
     out.used = at + length;
     return at;
   }
@@ -169,22 +167,26 @@ export class CommandOutput {
     const length = out.used - start - COMMAND_HEADER_BYTES;
     const size = length + COMMAND_HEADER_BYTES + this.#absent;
     this.position += size;
-    const count = this.counts.get(this.#command);
-    if (count === undefined) this.counts.set(this.#command, { commands: 1, bytes: size });
-    else {
-      count.commands++;
-      count.bytes += size;
-    }
+    const count = this.#countOf[this.#command.number] ?? this.#newCount();
+    count.commands++;
+    count.bytes += size;
     if (this.#queue === undefined) {
       out.used = start;
       return;
     }
     out.view.setUint32(start, length, true);
-    out.view.setUint16(start + 4, COMMANDS[this.#command].number, true);
+    out.view.setUint16(start + 4, this.#command.number, true);
     out.view.setUint32(start + 6, 0, true);
     if (out.used < CHUNK_BYTES && !out.pieces.isFull) return;
     this.#queue.push(out);
     this.#out = this.#queue.empty();
+  }
+
+  #newCount(): CommandCount {
+    const count = { commands: 0, bytes: 0 };
+    this.#countOf[this.#command.number] = count;
+    this.counts.set(nameIn(COMMANDS, this.#command), count);
+    return count;
   }
 
   /** Whether to wait with `drain` before there is much more. */
@@ -205,4 +207,8 @@ export class CommandOutput {
     }
     await this.#queue.flush();
   }
+}
+
+function nameIn<T extends object>(all: T, one: unknown): keyof T {
+  return (Object.keys(all) as (keyof T)[]).find((name) => all[name] === one)!;
 }

@@ -1,4 +1,6 @@
+import { ATTRIBUTES } from "../stream/attributes.ts";
 import type { CommandName } from "../stream/commands.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { ByteSink } from "../stream/output.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { DamageCheck, type LeftOut } from "./damage.ts";
@@ -110,7 +112,7 @@ async function generate(source: SendSource, options: SendOptions, sink: ByteSink
     await source.finish?.();
   }
   if (!options.omitEnd) {
-    out.begin("end");
+    out.begin(COMMANDS.end);
     out.end();
   }
   await out.flush();
@@ -126,13 +128,13 @@ function newUuid(): Uint8Array {
 }
 
 function begin(out: CommandOutput, left: Snapshot, right: Snapshot | undefined): void {
-  out.begin(right === undefined ? "subvol" : "snapshot");
-  out.path("path", left.name);
-  out.bytes("uuid", left.uuid);
-  out.number("ctransid", Number(left.ctransid));
+  out.begin(right === undefined ? COMMANDS.subvol : COMMANDS.snapshot);
+  out.path(ATTRIBUTES.path, left.name);
+  out.bytes(ATTRIBUTES.uuid, left.uuid);
+  out.number(ATTRIBUTES.ctransid, Number(left.ctransid));
   if (right !== undefined) {
-    out.bytes("cloneUuid", right.uuid);
-    out.number("cloneCtransid", Number(right.ctransid));
+    out.bytes(ATTRIBUTES.cloneUuid, right.uuid);
+    out.number(ATTRIBUTES.cloneCtransid, Number(right.ctransid));
   }
   out.end();
 }

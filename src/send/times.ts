@@ -1,3 +1,5 @@
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import { keyOf } from "./path-bytes.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
@@ -77,12 +79,12 @@ export class TimesQueue {
 
   put(path: Uint8Array, times: Uint8Array): void {
     const { out } = this.#state;
-    out.begin("utimes");
-    out.path("path", path);
-    out.copy("atime", times, ATIME_AT, TIMESPEC_BYTES);
-    out.copy("mtime", times, MTIME_AT, TIMESPEC_BYTES);
-    out.copy("ctime", times, CTIME_AT, TIMESPEC_BYTES);
-    if (out.version >= 2) out.copy("otime", times, OTIME_AT, TIMESPEC_BYTES);
+    out.begin(COMMANDS.utimes);
+    out.path(ATTRIBUTES.path, path);
+    out.copy(ATTRIBUTES.atime, times, ATIME_AT, TIMESPEC_BYTES);
+    out.copy(ATTRIBUTES.mtime, times, MTIME_AT, TIMESPEC_BYTES);
+    out.copy(ATTRIBUTES.ctime, times, CTIME_AT, TIMESPEC_BYTES);
+    if (out.version >= 2) out.copy(ATTRIBUTES.otime, times, OTIME_AT, TIMESPEC_BYTES);
     out.end();
   }
 }

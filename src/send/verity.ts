@@ -3,6 +3,8 @@ import { CorruptError } from "../errors.ts";
 import { keyOf } from "../format/key.ts";
 import { VERITY_DESC_ITEM } from "../format/key-type.ts";
 import { itemBytes } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
 import { whenRead } from "./unread.ts";
@@ -41,11 +43,11 @@ export async function sendVerity(state: SendState, paths: Paths): Promise<void> 
     );
   }
   const path = await whenRead(() => paths.current());
-  out.begin("enableVerity");
-  out.path("path", path);
-  out.copy("verityAlgorithm", descriptor, ALGORITHM_AT, 1);
-  out.number("verityBlockSize", 2 ** logBlockSize);
-  out.bytes("veritySaltData", descriptor.subarray(SALT_AT, SALT_AT + saltSize));
-  out.bytes("veritySigData", descriptor.subarray(DESCRIPTOR_BYTES, DESCRIPTOR_BYTES + signatureSize));
+  out.begin(COMMANDS.enableVerity);
+  out.path(ATTRIBUTES.path, path);
+  out.copy(ATTRIBUTES.verityAlgorithm, descriptor, ALGORITHM_AT, 1);
+  out.number(ATTRIBUTES.verityBlockSize, 2 ** logBlockSize);
+  out.bytes(ATTRIBUTES.veritySaltData, descriptor.subarray(SALT_AT, SALT_AT + saltSize));
+  out.bytes(ATTRIBUTES.veritySigData, descriptor.subarray(DESCRIPTOR_BYTES, DESCRIPTOR_BYTES + signatureSize));
   out.end();
 }

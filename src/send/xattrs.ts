@@ -3,6 +3,8 @@ import { decodeDirEntries } from "../format/dir-item.ts";
 import { itemsOf } from "../format/key.ts";
 import { XATTR_ITEM } from "../format/key-type.ts";
 import { itemBytes, itemWhere, type Leaf } from "../format/node.ts";
+import { ATTRIBUTES } from "../stream/attributes.ts";
+import { COMMANDS } from "../stream/commands.ts";
 import type { Paths } from "./paths.ts";
 import type { SendState } from "./state.ts";
 import { andThen, whenRead } from "./unread.ts";
@@ -66,19 +68,19 @@ export class Xattrs {
   async #set(name: Uint8Array, data: Uint8Array): Promise<void> {
     const { out } = this.#state;
     const path = await whenRead(() => this.#paths.current());
-    out.begin("setXattr");
-    out.path("path", path);
-    out.bytes("xattrName", name);
-    out.bytes("xattrData", data);
+    out.begin(COMMANDS.setXattr);
+    out.path(ATTRIBUTES.path, path);
+    out.bytes(ATTRIBUTES.xattrName, name);
+    out.bytes(ATTRIBUTES.xattrData, data);
     out.end();
   }
 
   async #remove(name: Uint8Array): Promise<void> {
     const { out } = this.#state;
     const path = await whenRead(() => this.#paths.current());
-    out.begin("removeXattr");
-    out.path("path", path);
-    out.bytes("xattrName", name);
+    out.begin(COMMANDS.removeXattr);
+    out.path(ATTRIBUTES.path, path);
+    out.bytes(ATTRIBUTES.xattrName, name);
     out.end();
   }
 }
