@@ -21,7 +21,7 @@ import { Names } from "./names.ts";
 import { NewInodes } from "./new-inodes.ts";
 import type { CommandOutput } from "./output.ts";
 import { Paths } from "./paths.ts";
-import { SameInodes } from "./same-inodes.ts";
+import { SameItems } from "./same-items.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SendSource } from "./source.ts";
 import { ROOT_INODE, SendState } from "./state.ts";
@@ -50,7 +50,7 @@ export class Generator {
   readonly #options: GeneratorOptions;
   readonly #newInodes: NewInodes;
   readonly #end: InodeEnd;
-  readonly #sameInodes = new SameInodes();
+  readonly #same: SameItems;
   readonly #ahead: LeavesAhead | undefined;
 
   /** @param roots What may be cloned from; `left` among them. */
@@ -67,6 +67,7 @@ export class Generator {
     this.#ahead = blocks?.ahead;
     const state = new SendState(left, right, out, options.damage !== undefined);
     this.#state = state;
+    this.#same = new SameItems(left, right);
     this.#paths = new Paths(state);
     this.#times = new TimesQueue(state, this.#paths);
     const moves = new Moves(state, this.#paths, this.#times);
@@ -89,7 +90,7 @@ export class Generator {
     if (right === undefined) await this.#walk(left);
     else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
       const passSame = this.#passSame.bind(this);
-      await compareTrees(left.tree, right.tree, { onItem: this.#onItem.bind(this), passSame });
+      await compareTrees(left.tree, right.tree, { onItem: this.#onItem.bind(this), passSame }, this.#ahead);
     } else {
       await compareItems(left.tree as AgedTree, right.tree as AgedTree, this.#onItem.bind(this));
     }
@@ -125,7 +126,7 @@ export class Generator {
     const slot = left === undefined ? rightSlot : leftSlot;
     const type = slotType(leaf, slot);
     if (result === SAME && type !== INODE_REF && type !== INODE_EXTREF && type !== EXTENT_DATA) {
-      if (type === INODE_ITEM) this.#sameInodes.add(leaf, slot);
+      if (type === INODE_ITEM) this.#same.addInode(leaf, slot);
       return undefined;
     }
     const at = keyAt(leaf, slot);
@@ -151,13 +152,16 @@ export class Generator {
   /** Of items that both have, passes those that say nothing: see `Comparison`. */
   #passSame(leaf: Leaf, slot: number, count: number): number {
     const { view } = leaf;
-    const { ino } = this.#state;
+    const { ino, isReplaced, isIgnored } = this.#state;
+    // What follows a changed inode begins with the names that it kept.
+    const mayBeFirst = slotType(leaf, slot) === INODE_REF && !this.#hasNames && !isReplaced && !isIgnored;
+    if (mayBeFirst) this.#same.addName(leaf, slot, ino);
     for (let passed = 0; passed < count; passed++) {
       const at = keyAt(leaf, slot + passed);
       const type = view.getUint8(at + KEY_TYPE_AT);
-      if (type === INODE_ITEM) this.#sameInodes.add(leaf, slot + passed);
+      if (type === INODE_ITEM) this.#same.addInode(leaf, slot + passed);
       else if (type === INODE_REF) {
-        if (!this.#sameInodes.has(roundedU64(view, at + KEY_OFFSET_AT))) return passed;
+        if (!this.#same.inodes.has(roundedU64(view, at + KEY_OFFSET_AT))) return passed;
       } else if (type === EXTENT_DATA) {
         if (roundedU64(view, at) === ino) return passed;
       } else if (type === INODE_EXTREF) return passed;
@@ -181,11 +185,11 @@ export class Generator {
     const state = this.#state;
     if (type === INODE_REF) {
       const dir = readSafe(left.view, keyAt(left, leftSlot) + KEY_OFFSET_AT, "inode number");
-      if (this.#sameInodes.has(dir)) return undefined;
+      if (this.#same.inodes.has(dir)) return undefined;
       const after = state.left.inodeNow(dir);
       const before = state.right!.inodeNow(dir);
       if (after?.generation !== undefined && after.generation === before?.generation) {
-        this.#sameInodes.keep(dir);
+        this.#same.inodes.keep(dir);
         return undefined;
       }
     }
@@ -301,7 +305,7 @@ export class Generator {
       if (state.isIgnored) return;
       if (state.isReplaced) return this.#replace(after, before);
       this.#take(after, false, false);
-      if (state.isDirectory && after.generation === before.generation) this.#sameInodes.keep(ino);
+      if (state.isDirectory && after.generation === before.generation) this.#same.inodes.keep(ino);
     } else if (after !== undefined) {
       if (after.nlink === 0) state.isIgnored = true;
       else return this.#startNew(ino, after);

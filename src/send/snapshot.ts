@@ -109,6 +109,11 @@ export class Snapshot {
     if (facts !== undefined && (facts.mode & S_IFMT) === S_IFDIR) this.#keepInode(ino, facts);
   }
 
+  /** The first name of the inode whose items are being passed. */
+  passName(ino: number, name: FirstName): void {
+    if (ino === this.#passed) this.#passedName = name;
+  }
+
   #keepInode(ino: number, facts: InodeFacts | undefined): void {
     if (this.#inodes.size >= MAX_KEPT) this.#inodes.clear();
     this.#inodes.set(ino, facts);

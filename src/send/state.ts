@@ -108,9 +108,9 @@ export class SendState {
 
   /** Whether another inode has, or is about to get, the name that this one had. */
   isNameTaken(dir: number, dirGeneration: number, ino: number, generation: number, name: Uint8Array): boolean {
-    if (this.right === undefined || !this.existsNow(dir, dirGeneration)) return false;
+    if (this.right === undefined || this.#isOwnName(dir, ino, generation, name)) return false;
+    if (!this.existsNow(dir, dirGeneration)) return false;
     if (dir !== ROOT_INODE && this.left.findInode(dir)?.generation !== dirGeneration) return false;
-    if (this.#isOwnName(dir, ino, generation, name)) return false;
     const entry = this.left.findEntry(dir, name);
     if (entry === undefined || entry.isSubvolume) return false;
     const other = entry.id;
@@ -125,7 +125,7 @@ export class SendState {
     const { left } = this;
     if (left.findInode(ino)?.generation !== generation) return false;
     const own = left.findFirstName(ino);
-    return own !== undefined && own.dir === dir && equalBytes(own.name, name);
+    return own !== undefined && own.dir === dir && (own.name === name || equalBytes(own.name, name));
   }
 }
 
