@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import { BtrfsError, UnsupportedError } from "../errors.ts";
 import { FIRST_FREE_OBJECTID } from "../format/objectid.ts";
 import type { Filesystem } from "../fs/filesystem.ts";
+import { inlineLess } from "../node/engine.ts";
 import type { ImageOrigin } from "../node/same-image.ts";
-import { SendThreads } from "../node/send-threads.ts";
+import type { SendThreads } from "../node/send-threads.ts";
 import { ImageSource } from "../send/image-source.ts";
 import { send } from "../send/send.ts";
 import type { Context } from "./command.ts";
@@ -15,6 +16,7 @@ import type { Sender } from "./sender.ts";
 
 /** Sends subvolumes of one image, named as `IMAGE:PATH`. */
 export function imageSender(context: Context, options: ImageOptions, threadCount: number): Sender {
+  inlineLess();
   const images = new Images(context, options);
   const teller = new EventTeller(context.say);
   let image = "";
@@ -46,6 +48,7 @@ export function imageSender(context: Context, options: ImageOptions, threadCount
       const { volume } = filesystem!;
       if (threadCount > 1) {
         const origin = originOf(image, options, volume.generation);
+        const { SendThreads } = await import("../node/send-threads.ts");
         threads = new SendThreads(threadCount - 1, origin, volume.nodeSize, (event) => teller.tell(event));
       }
       return new ImageSource(volume, threads);

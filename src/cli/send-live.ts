@@ -9,11 +9,7 @@ import type { ByteSink } from "../stream/output.ts";
 import { LivePlace, realPath } from "./live.ts";
 import { livePath, parsePlace } from "./places.ts";
 import { REASONS } from "./receive-words.ts";
-import type { Sender } from "./sender.ts";
-
-/** Who makes the stream of what is mounted. */
-export const ENGINES = ["kernel", "btrkit"] as const;
-export type Engine = (typeof ENGINES)[number];
+import type { Engine, Sender } from "./sender.ts";
 
 /** Sends subvolumes of one mounted filesystem. */
 export function liveSender(engine: Engine): Sender {

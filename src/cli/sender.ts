@@ -3,6 +3,10 @@ import type { SendOptions, SendSummary } from "../send/send.ts";
 import type { SendSource } from "../send/source.ts";
 import type { ByteSink } from "../stream/output.ts";
 
+/** Who makes the stream of what is mounted. */
+export const ENGINES = ["kernel", "btrkit"] as const;
+export type Engine = (typeof ENGINES)[number];
+
 /** Where the operands of a send lie, and who sends them. `await using` closes what they needed. */
 export interface Sender extends AsyncDisposable {
   readonly isLive: boolean;

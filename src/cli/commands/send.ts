@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { displayName } from "../../bytes/display.ts";
 import { BtrfsError, UnsupportedError } from "../../errors.ts";
 import { OutputFile } from "../../node/output-file.ts";
@@ -17,8 +16,8 @@ import { FORMATS } from "../output.ts";
 import { IMAGE_OPTIONS } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";
 import { imageSender } from "../send-image.ts";
-import { ENGINES, type Engine, liveSender } from "../send-live.ts";
-import type { Sender } from "../sender.ts";
+import { sendThreadCount } from "../send-threads.ts";
+import { ENGINES, type Engine, type Sender } from "../sender.ts";
 
 /** What `--proto 0` means, as with kernels that are not built for more; 3 has to be asked for. */
 const DEFAULT_PROTOCOL = 2;
@@ -67,8 +66,8 @@ among the clone sources. What is mounted is sent by the kernel unless --engine, 
     }
     const engine = engineOf(options.engine);
     await using sender = (await isLivePath(words[0]!, options))
-      ? liveSender(engine)
-      : imageSender(context, options, threadCount(options));
+      ? await liveSender(engine)
+      : imageSender(context, options, sendThreadCount(options));
     if (options.force && sender.isLive) throw new BtrfsError("kind", "--force is for unmounted images");
     const plans = await makePlans(sender, words, options, protocol, context.signal);
     const source = await sender.source();
@@ -168,11 +167,9 @@ async function makePlans(
   });
 }
 
-interface ThreadOptions {
-  readonly threads: string | undefined;
-  readonly compressed: boolean;
-  readonly parent: readonly string[];
-  readonly clones: readonly string[];
+/** Loaded for who sends what is mounted only. */
+async function liveSender(engine: Engine): Promise<Sender> {
+  return (await import("../send-live.ts")).liveSender(engine);
 }
 
 function engineOf(given: string | undefined): Engine {
@@ -180,22 +177,6 @@ function engineOf(given: string | undefined): Engine {
   const engine = ENGINES.find((one) => one === name);
   if (engine !== undefined) return engine;
   throw new UsageError(`BTRKIT_SEND_ENGINE can't be '${name}', expected ${ENGINES.join(" or ")}`);
-}
-
-/**
- * Unless said, as many as there are processors. With two of them, the engine's own compiler needs the other one: an increment
- * whose data need not be decoded takes a tenth less time on one thread.
- */
-function threadCount(options: ThreadOptions): number {
-  const { threads: given, compressed, parent, clones } = options;
-  if (given === undefined) {
-    const processors = availableParallelism();
-    const isIncrement = parent.length > 0 || clones.length > 0;
-    return processors === 2 && compressed && isIncrement ? 1 : processors;
-  }
-  const count = Number(given);
-  if (/^\d+$/.test(given) && count >= 1 && count <= 256) return count;
-  throw new UsageError(`option '--threads' can't be '${given}', expected a number from 1 to 256`);
 }
 
 function protocolOf(given: string | undefined, compressed: boolean): 1 | 2 | 3 {
