@@ -140,15 +140,12 @@ export const realImage = {
   version: 1,
   build(folder, cache) {
     const { folder: source, tree, paths, files, bytes } = cache.get(realTree);
-    const image = join(folder, "image");
-    makeImage(image, 2 ** 33);
     const streams = { v1: "full.v1", v2: "full.v2", incrementalV1: "incremental.v1", incrementalV2: "incremental.v2" };
-    onMount(["-o", "loop,compress=zstd:3,noatime", image], (root) => {
-      const live = subvolume(root, "live");
+    const image = makeSnapshots(join(folder, "image"), 2 ** 33, (live) => {
       sh("cp", "-a", `${join(source, tree)}/.`, live);
-      snapshot(root, "live", "one");
-      change(live, JSON.parse(readFileSync(join(source, paths), "utf8")));
-      snapshot(root, "live", "two");
+      return readPaths(join(source, paths));
+    });
+    onMount(["-o", "loop,ro,noatime", image], (root) => {
       const [one, two] = [join(root, "one"), join(root, "two")];
       const encoded = ["--proto", "2", "--compressed-data"];
       send(join(folder, streams.v1), one);
@@ -159,6 +156,50 @@ export const realImage = {
     return { image: "image", ...streams, files, bytes };
   },
 };
+
+/**
+ * Four copies of the tree in one filesystem, and the same snapshots.
+ *
+ * @type {import("./cache.mjs").Recipe<{ image: string, files: number, bytes: number }>}
+ */
+export const realImageLarge = {
+  name: "real-image-large",
+  version: 1,
+  build(folder, cache) {
+    const { folder: source, tree, paths, files, bytes } = cache.get(realTree);
+    const copies = ["a", "b", "c", "d"];
+    makeSnapshots(join(folder, "image"), 2 ** 35, (live) => {
+      for (const copy of copies) sh("cp", "-a", join(source, tree), join(live, copy));
+      return copies.flatMap((copy) => readPaths(join(source, paths)).map((path) => join(copy, path)));
+    });
+    return { image: "image", files: copies.length * files, bytes: copies.length * bytes };
+  },
+};
+
+/**
+ * @param {string} image to be made
+ * @param {number} size in bytes
+ * @param {(live: string) => readonly string[]} fill gives the paths of all files
+ */
+function makeSnapshots(image, size, fill) {
+  makeImage(image, size);
+  onMount(["-o", "loop,compress=zstd:3,noatime", image], (root) => {
+    const live = subvolume(root, "live");
+    const paths = fill(live);
+    snapshot(root, "live", "one");
+    change(live, paths);
+    snapshot(root, "live", "two");
+  });
+  return image;
+}
+
+/**
+ * @param {string} file
+ * @returns {readonly string[]}
+ */
+function readPaths(file) {
+  return JSON.parse(readFileSync(file, "utf8"));
+}
 
 /**
  * Changes every tenth file: overwritten in part, lengthened, replaced, renamed, removed or cut short.

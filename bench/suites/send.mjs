@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { btrkit, but, installed, warm } from "../benchmark.mjs";
 import { mount, unmount } from "../corpora/host.mjs";
-import { realImage } from "../corpora/real.mjs";
+import { realImage, realImageLarge } from "../corpora/real.mjs";
 import { smallFiles200k } from "../corpora/synthetic.mjs";
 
 const PEAK_MIB = 400;
@@ -97,6 +97,23 @@ export const sendBenchmarks = [
     snapshot: "two",
     parent: "one",
     fresh: true,
+  }),
+  sending({
+    name: "send-incremental-large",
+    title: "the same of 6 GiB in 200,000 files",
+    bar: { atLeast: 3, peakMiB: PEAK_MIB },
+    recipe: realImageLarge,
+    options: ENCODED,
+    snapshot: "two",
+    parent: "one",
+  }),
+  sending({
+    name: "send-full-large",
+    title: "full send of 6 GiB in 200,000 files, extents as stored",
+    bar: { atLeast: 4, peakMiB: PEAK_MIB },
+    recipe: realImageLarge,
+    options: ENCODED,
+    snapshot: "one",
   }),
   sending({
     name: "send-metadata",
