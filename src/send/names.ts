@@ -101,8 +101,8 @@ export class Names {
     const position = await whenRead(() => this.#startPosition());
     if (state.right !== undefined) for (const name of newNames) await this.#freeTarget(name, position);
     const touched: NameChange[] = [];
-    for (const [index, name] of newNames.entries()) {
-      await this.#place(name, index, position);
+    for (const name of newNames) {
+      await this.#place(name, position);
       touched.push(name);
     }
     if (state.isDirectory) {
@@ -164,11 +164,10 @@ export class Names {
     return isToCome ? undefined : this.#moves.occupant(name);
   }
 
-  async #place(name: NameChange, index: number, position: Position): Promise<void> {
+  async #place(name: NameChange, position: Position): Promise<void> {
     const state = this.#state;
     if ((await whenRead(() => state.stateOf(name.dir, name.dirGeneration))) === TO_CREATE) {
-      const isMade = state.newNames.slice(0, index).some(({ dir }) => dir === name.dir) || this.#made.has(name.dir);
-      if (!isMade) await this.#createDirectory(name.dir);
+      if (!this.#made.has(name.dir)) await this.#createDirectory(name.dir);
     }
     if (state.isDirectory && state.right !== undefined) {
       position.isWaiting = await whenRead(() => this.#moves.hasToWait(name, position.isOrphan, position.isWaiting));

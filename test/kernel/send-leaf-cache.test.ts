@@ -77,6 +77,25 @@ make("live/r", "live/p")
 btrfs("snapshot", "-r", "live", "s")
 `;
 
+/** `u` was cloned from the leaf of `p`, half way: that of `q` was looked at last before it. */
+const USED_AGAIN = `
+btrfs("create", "live")
+btrfs("snapshot", "-r", "live", "first")
+make("live/a", "")
+make("live/p")
+fd = os.open("live/p", os.O_RDWR)
+os.pwrite(fd, os.urandom(8192), 8192)
+os.fsync(fd)
+os.close(fd)
+make("live/q", "live/p")
+fill("live", 80)
+make("live/u", "live/p", 8192)
+os.mkdir("live/more")
+fill("live/more", 80)
+make("live/r", "live/p")
+btrfs("snapshot", "-r", "live", "s")
+`;
+
 const named = (name: string, count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${name}-${index}`);
 
@@ -115,6 +134,14 @@ describeKernel("sends where the kernel forgets leaves", () => {
     // In a full send a file's own leaf is not looked up: that of `q` is older by one then.
     const expected = COUNTS.flatMap((count) => [count === 126 || count === 127 ? "p" : "q", count === 127 ? "p" : "q"]);
     expect(await sourcesOf(FORGETTING, sendings)).toEqual(expected);
+  });
+
+  test("the leaf that was not used for longest is forgotten", { timeout: 300_000 }, async () => {
+    const sendings: Sending[] = [
+      { snapshot: "s", protocol: 2 },
+      { snapshot: "s", parent: "first", protocol: 2 },
+    ];
+    expect(await sourcesOf(USED_AGAIN, sendings)).toEqual(["p", "p"]);
   });
 
   test("a leaf is remembered that 17 of these snapshots share, and not of 18", { timeout: 300_000 }, async () => {

@@ -129,9 +129,10 @@ export const SCENARIO_SCRIPTS: readonly ScenarioScript[] = [
     like: 50,
     title: "names in extended references only",
     before:
-      "for f in f g; do touch $f; for i in $(seq 200); do ln $f $f$(printf '%0200d' $i); done; rm $f; for i in $(seq 90); do rm $f$(printf '%0200d' $i); done; done",
+      "for f in f g; do touch $f; for i in $(seq 200); do ln $f $f$(printf '%0200d' $i); done; rm $f; for i in $(seq 90); do rm $f$(printf '%0200d' $i); done; done; touch h; mkdir d; for i in $(seq 100); do ln h d/$(printf '%0200d' $i); done",
+    middle: "rm -r d",
     after:
-      "rm f$(printf '%0200d' 97) f$(printf '%0200d' 199); mv f$(printf '%0200d' 198) n; ln g$(printf '%0200d' 98) new; ln new f$(printf '%0200d' 99)x",
+      "rm f$(printf '%0200d' 97) f$(printf '%0200d' 199); mv f$(printf '%0200d' 198) n; ln g$(printf '%0200d' 98) new; ln new f$(printf '%0200d' 99)x; mkdir d; has_number_of d d; for i in $(seq 100); do ln h d/$(printf '%0200d' $i); done",
   },
   {
     like: 51,
