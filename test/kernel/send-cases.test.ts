@@ -189,7 +189,7 @@ PY
       [ $(temporary e | cut -d- -f2) -gt 0 ]
       touch $(temporary d) $(temporary e); btrfs -q subvolume snapshot -r . ../s1
       rm o*-0; touch $(temporary h) $(temporary i); mv d t; mv e d; mv t e; mv h t; mv i h; mv t i
-      btrfs -q subvolume snapshot -r . ../s2; rm o*-0; mv d t; mv e d; mv t e
+      btrfs -q subvolume snapshot -r . ../s2; rm o*-0
       btrfs -q subvolume snapshot -r . ../s3`,
     snapshots: ["s1", "s2", "s3"],
   },
