@@ -1,13 +1,10 @@
-import { closeSync, constants, existsSync, openSync, realpathSync, statfsSync, statSync } from "node:fs";
+import { closeSync, constants, openSync, realpathSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { locateFilesystem } from "../device/partition.ts";
 import { BtrfsError, KernelError } from "../errors.ts";
-import { BTRFS_SUPER_MAGIC, isBtrfs } from "../linux/attributes.ts";
+import { isBtrfs } from "../linux/attributes.ts";
 import { loadNative, type Native } from "../linux/native.ts";
 import { getSubvolumeFlags } from "../linux/subvolume.ts";
-import { openFileDevice } from "../node/file-device.ts";
 import { hostError } from "../node/host-error.ts";
-import { type ImageOptions, parsePlace } from "./places.ts";
 
 /** A file or directory of a mounted btrfs, open. `using` closes it. */
 export class LivePlace implements Disposable {
@@ -59,36 +56,6 @@ export function openParent(path: string): { readonly place: LivePlace; readonly 
     return openParent(real);
   }
   return { place: new LivePlace(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY), name };
-}
-
-/**
- * Whether a word names what lies on this machine, and not in an image: a directory, or a regular file on btrfs that is
- * no image itself. What is not there at all is left to whoever opens images to complain of.
- */
-export async function isLivePath(word: string, options: ImageOptions): Promise<boolean> {
-  const place = parsePlace(word);
-  if (place.kind === "path") return existsSync(word);
-  const { device, partition, offset } = options;
-  if (place.image !== word || device.length > 0 || partition !== undefined || offset !== undefined) return false;
-  if (!statSync(word).isFile() || !isOnBtrfs(word)) return false;
-  const source = await openFileDevice(word);
-  try {
-    await locateFilesystem(source);
-    return false;
-  } catch (error) {
-    if (error instanceof BtrfsError && (error.code === "missing" || error.code === "unsupported")) return true;
-    throw error;
-  } finally {
-    await source.close?.();
-  }
-}
-
-function isOnBtrfs(path: string): boolean {
-  try {
-    return statfsSync(path, { bigint: true }).type === BTRFS_SUPER_MAGIC;
-  } catch {
-    return false;
-  }
 }
 
 export function realPath(path: string): string {

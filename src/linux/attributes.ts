@@ -5,6 +5,7 @@ import { AT_FDCWD, type CallContext, call, check, cString, type Name, procPath, 
 import { errnoOf } from "./errno.ts";
 import type { Native } from "./native.ts";
 import { close, O_PATH, openat } from "./open.ts";
+import { BTRFS_SUPER_MAGIC } from "./super-magic.ts";
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
@@ -166,8 +167,6 @@ export const Statfs = struct("statfs", 120, {
   spare2: u64,
   spare3: u64,
 });
-
-export const BTRFS_SUPER_MAGIC = 0x9123683en;
 
 /** Type and space of the filesystem that the open file lies on. */
 export function fstatfs(native: Native, fd: number): InstanceType<typeof Statfs> {

@@ -22,6 +22,7 @@ export * from "./send.ts";
 export { closeSourceHost, openSourceHost, type SourceHost, treeSourceOf } from "./source-host.ts";
 export * from "./subvolume.ts";
 export { listLiveSubvolumes } from "./subvolume-list.ts";
+export { BTRFS_SUPER_MAGIC } from "./super-magic.ts";
 export { LiveUsageCounter, type LiveUsageOptions } from "./usage.ts";
 export * from "./walk.ts";
 export * from "./xattr.ts";

@@ -11,6 +11,8 @@ import { findUse } from "./mounted.ts";
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const fstat = promisify(fs.fstat);
+// Not that of `fs.promises`: loading those takes 3 ms of the start of each command.
+const statAt = promisify(fs.stat);
 const fdatasync = promisify(fs.fdatasync);
 const ftruncate = promisify(fs.ftruncate);
 
@@ -36,7 +38,7 @@ export async function openFileDevice(
 export async function openFileDevice(path: string, options?: FileDeviceOptions): Promise<ByteSource>;
 export async function openFileDevice(path: string, options: FileDeviceOptions = {}): Promise<ByteSource> {
   const writable = options.writable === true;
-  const stat = await fs.promises.stat(path).catch((cause) => {
+  const stat = await statAt(path).catch((cause) => {
     throw deviceError(cause, "open", path);
   });
   if (!stat.isFile() && !stat.isBlockDevice()) {

@@ -10,7 +10,7 @@ import { EXIT } from "../exit.ts";
 import { Failures } from "../failures.ts";
 import { Images, locate } from "../images.ts";
 import { hostPathJson, pathJson } from "../inode-text.ts";
-import { isLivePath } from "../live.ts";
+import { isLivePath } from "../live-path.ts";
 import { UsageError } from "../options.ts";
 import { IMAGE_OPTIONS, type ImageOptions, OLD_ROOT_OPTIONS } from "../places.ts";
 import { Progress, progressMode } from "../progress.ts";

@@ -9,7 +9,7 @@ import type { ByteSink } from "../../stream/output.ts";
 import { type Context, command } from "../command.ts";
 import { PROGRESS_OPTION } from "../common-options.ts";
 import { EXIT } from "../exit.ts";
-import { isLivePath } from "../live.ts";
+import { isLivePath } from "../live-path.ts";
 import { parseCount } from "../numbers.ts";
 import { UsageError } from "../options.ts";
 import { FORMATS } from "../output.ts";
