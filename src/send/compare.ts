@@ -44,24 +44,10 @@ export interface Comparison {
 /**
  * Compares two trees in key order. A block that both have under the same key is passed over, as the kernel does: side
  * by side, so that a shared block is still looked into where the other side has just been entered.
- *
- * @param ahead Reads leaves of the left one ahead. Of the right ones, most is known by then.
  */
-export async function compareTrees(
-  left: BlockTree,
-  right: BlockTree,
-  comparison: Comparison,
-  ahead?: LeavesAhead,
-): Promise<void> {
+export async function compareTrees(left: BlockTree, right: BlockTree, comparison: Comparison): Promise<void> {
+  const a = new Cursor(left);
   const b = new Cursor(right);
-  const a = new Cursor(
-    left,
-    ahead &&
-      ((leaves) => {
-        const shared = b.leavesHere();
-        ahead.announce(leaves.filter(({ logical }) => !shared.has(logical)));
-      }),
-  );
   try {
     await compareFrom(a, b, comparison);
   } finally {

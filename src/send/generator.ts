@@ -90,7 +90,7 @@ export class Generator {
     if (right === undefined) await this.#walk(left);
     else if (isBlockTree(left.tree) && isBlockTree(right.tree)) {
       const passSame = this.#passSame.bind(this);
-      await compareTrees(left.tree, right.tree, { onItem: this.#onItem.bind(this), passSame }, this.#ahead);
+      await compareTrees(left.tree, right.tree, { onItem: this.#onItem.bind(this), passSame });
     } else {
       await compareItems(left.tree as AgedTree, right.tree as AgedTree, this.#onItem.bind(this));
     }

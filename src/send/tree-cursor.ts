@@ -14,7 +14,6 @@ export class Cursor {
   readonly #leaves: Uint8Array[];
   #turn = 0;
   readonly #announce: ((leaves: readonly ChildPlace[]) => void) | undefined;
-  #isAnnounced = true;
   level: number;
   isAtEnd: boolean;
 
@@ -45,7 +44,6 @@ export class Cursor {
 
   /** To the first child. A promise only where it has to be waited for. @param known A leaf that is perhaps much like it. */
   down(known?: NodeBlock): void | Promise<void> {
-    if (this.level === 1 && !this.#isAnnounced) this.#announceLeaves();
     const child =
       this.level === 1
         ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!, known)
@@ -62,19 +60,7 @@ export class Cursor {
     this.level--;
     this.#nodes[this.level] = child;
     this.#slots[this.level] = 0;
-    if (this.level === 1) this.#isAnnounced = this.#announce === undefined;
-  }
-
-  /** With the first leaf of a node: a cursor beside this one has come to where it is by then. */
-  #announceLeaves(): void {
-    this.#isAnnounced = true;
-    this.#announce!(childrenOf(this.node, this.#tree.id));
-  }
-
-  /** Addresses of the leaves around this place. */
-  leavesHere(): ReadonlySet<number> {
-    const node = this.level <= 1 ? this.#nodes[1] : undefined;
-    return new Set(node === undefined ? [] : Array.from({ length: node.count }, (_, slot) => childLogical(node, slot)));
+    if (this.level === 1) this.#announce?.(childrenOf(child, this.#tree.id));
   }
 
   close(): void {
