@@ -7,7 +7,7 @@ import { concatBytes } from "../../src/bytes/bytes.ts";
 import { INODE_IMMUTABLE, INODE_NODATACOW, INODE_NODUMP } from "../../src/format/inode.ts";
 import { FS_NOCOW_FL, FS_NODUMP_FL, getFileFlags } from "../../src/linux/file-ioctls.ts";
 import { findXattr, loadNative, measureVerity } from "../../src/linux/index.ts";
-import { encodedWrite, fileattr, mkfile, snapshot, subvol, write } from "../support/raw-commands.ts";
+import { clone, encodedWrite, fileattr, mkfile, snapshot, subvol, truncate, write } from "../support/raw-commands.ts";
 import { commandOf, END, stream, u32 } from "../support/raw-stream.ts";
 import { TestFilesystem } from "./support/filesystem.ts";
 import { describeKernel } from "./support/host.ts";
@@ -151,6 +151,80 @@ describeKernel("encoded writes that the kernel does not take", () => {
     expect(Buffer.compare(read("nocow"), content)).toBe(0);
     const rest = new Uint8Array(length - 5000).fill(0x78);
     expect(Buffer.compare(read("inside"), concatBytes([content.subarray(0, 5000), rest]))).toBe(0);
+  });
+});
+
+describeKernel("files whose end is replaced", () => {
+  test("encoded data up to the end of what a file is shortened to is carried, and nothing of the old end comes back", async () => {
+    await using filesystem = await TestFilesystem.make();
+    const codecs = await loadCodecs();
+    const text = fillBytes({ kind: "text", seed: 5 }, 128 << 10);
+    const output = new Uint8Array(text.byteLength);
+    const stored = output.slice(0, codecs.encode("zlib", text, output, { sectorSize: 4096 }));
+    const old = fillBytes({ kind: "noise", seed: 6 }, 300_000);
+    const end = 5000;
+    const encoded = (path: string, offset = 0) =>
+      encodedWrite(path, stored, { offset, length: end, unencodedLength: text.byteLength });
+    const x = (size: number): Uint8Array => new Uint8Array(size).fill(0x78);
+    const cases: Record<string, { commands: Uint8Array[]; content: Uint8Array }> = {
+      shorter: { commands: [encoded("shorter"), truncate("shorter", end)], content: text.subarray(0, end) },
+      later: {
+        commands: [encoded("later", 8192), truncate("later", 8192 + end)],
+        content: concatBytes([old.subarray(0, 8192), text.subarray(0, end)]),
+      },
+      // Something else than the end is written: the kernel has to refuse it, and what is behind it stays.
+      inside: {
+        commands: [encoded("inside"), truncate("inside", end + 1)],
+        content: concatBytes([text.subarray(0, end), old.subarray(end, end + 1)]),
+      },
+      // Longer again: what was cut off is zeros.
+      again: {
+        commands: [encoded("again"), truncate("again", end), truncate("again", 20_000)],
+        content: concatBytes([text.subarray(0, end), new Uint8Array(20_000 - end)]),
+      },
+      plain: { commands: [write("plain", x(9000)), truncate("plain", 9000)], content: x(9000) },
+      run: {
+        commands: [write("run", x(4096)), write("run", x(100), 4096), truncate("run", 4196)],
+        content: x(4196),
+      },
+      grown: {
+        commands: [write("grown", x(9), 299_008)],
+        content: concatBytes([old.subarray(0, 299_008), x(9), old.subarray(299_017)]),
+      },
+      whole: { commands: [write("whole", x(300_001)), write("whole", x(5), 8192)], content: x(300_001) },
+      odd: {
+        commands: [write("odd", x(500), 4097), truncate("odd", 4597)],
+        content: concatBytes([old.subarray(0, 4097), x(500)]),
+      },
+      cloned: {
+        commands: [clone("other", "cloned", 8192, 2), write("cloned", x(3)), truncate("cloned", 3)],
+        content: x(3),
+      },
+    };
+    const names = Object.keys(cases);
+    const first = [
+      ...names.flatMap((name) => [mkfile(name), write(name, old)]),
+      mkfile("other"),
+      write("other", x(9000)),
+    ];
+    await liveReceive(stream(2, subvol("one", 1), ...first, END), filesystem.directory);
+    const changes = Object.values(cases).flatMap(({ commands }) => commands);
+    const { encoded: tally } = await liveReceive(
+      stream(2, snapshot("two", 2, 1), ...changes, END),
+      filesystem.directory,
+    );
+    expect(tally.carried).toBe(3);
+    expect(Object.fromEntries(tally.decoded)).toEqual({ "the kernel refused its numbers": 1 });
+    await filesystem.unmount();
+    await filesystem.mount();
+    for (const name of names) {
+      const content = readFileSync(join(filesystem.directory, "two", name));
+      expect(`${name} ${Buffer.compare(content, cases[name]!.content)}`).toBe(`${name} 0`);
+    }
+    const other = readFileSync(join(filesystem.directory, "two/other"));
+    expect(Buffer.compare(other, concatBytes([old.subarray(0, 8192), x(808)]))).toBe(0);
+    await filesystem.unmount();
+    expect((await filesystem.check()).code).toBe(0);
   });
 });
 

@@ -1,5 +1,4 @@
 import { type MessagePort, workerData } from "node:worker_threads";
-import { type Codecs, loadCodecs } from "#codec";
 import { BtrfsError } from "../../errors.ts";
 import { CommandError, placeOf } from "../../receive/command-error.ts";
 import { EncodedTally } from "../../receive/encoded-tally.ts";
@@ -21,9 +20,9 @@ let writer: SubvolumeWriter | undefined;
 let encoded = new EncodedTally();
 
 /** Carries out the commands of a slot; what fails is told, and the next one follows. */
-async function work(index: number, codecs: Codecs): Promise<boolean> {
+async function work(index: number): Promise<boolean> {
   const { bytes, version, flags } = ring.facts(index);
-  if ((flags & SLOT_BEGIN) !== 0) begin(ring.slot(index).slice(0, bytes), codecs);
+  if ((flags & SLOT_BEGIN) !== 0) begin(ring.slot(index).slice(0, bytes));
   else if (bytes > 0) await apply(index, bytes, version);
   if ((flags & SLOT_RELEASE) !== 0) writer?.release();
   if ((flags & SLOT_FORGET) !== 0) writer?.forget();
@@ -31,7 +30,7 @@ async function work(index: number, codecs: Codecs): Promise<boolean> {
   return (flags & SLOT_STOP) === 0;
 }
 
-function begin(text: Uint8Array, codecs: Codecs): void {
+function begin(text: Uint8Array): void {
   const { root, uuid, mount, sectorSize, options } = JSON.parse(Buffer.from(text).toString()) as ThreadSubvolume;
   encoded = new EncodedTally();
   writer = new SubvolumeWriter({
@@ -39,7 +38,6 @@ function begin(text: Uint8Array, codecs: Codecs): void {
     root,
     uuid: Uint8Array.from(Buffer.from(uuid, "hex")),
     mount: MountView.borrow(native, mount.root, Uint8Array.from(Buffer.from(mount.path, "hex"))),
-    codecs,
     encoded,
     sectorSize,
     options,
@@ -74,11 +72,10 @@ function end(): void {
 }
 
 async function run(): Promise<void> {
-  const codecs = await loadCodecs();
   ring.setReady();
   for (let index = 0; ; index++) {
     ring.waitFilled(index);
-    const goesOn = await work(index, codecs);
+    const goesOn = await work(index);
     ring.release();
     if (!goesOn) break;
   }

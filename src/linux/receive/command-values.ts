@@ -8,6 +8,8 @@ import { commandName } from "../../stream/commands.ts";
 
 export const number = (field: AttributeField): number => ATTRIBUTES[field].number;
 
+const PATH = number("path");
+
 /** Of what is made under a temporary name: nobody else has business with it. */
 export const FILE_MODE = 0o600;
 
@@ -42,4 +44,14 @@ export function timeAt(batch: CommandBatch, i: number, field: "atime" | "mtime")
 /** Bytes of commands `first` up to `end` in the stream. */
 export function bytesOf(batch: CommandBatch, first: number, end: number): number {
   return batch.payloadAt(end - 1) + batch.payloadLength(end - 1) - batch.headerAt(first);
+}
+
+/** Whether two commands are about the same path. */
+export function isSamePath(batch: CommandBatch, a: number, b: number): boolean {
+  const [slotA, slotB] = [batch.find(a, PATH), batch.find(b, PATH)];
+  const length = batch.valueLength(slotA);
+  if (batch.valueLength(slotB) !== length) return false;
+  const [atA, atB] = [batch.valueAt(slotA), batch.valueAt(slotB)];
+  for (let n = 0; n < length; n++) if (batch.bytes[atA + n] !== batch.bytes[atB + n]) return false;
+  return true;
 }

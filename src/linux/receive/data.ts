@@ -1,4 +1,4 @@
-import type { Codecs } from "../../codec/codec.ts";
+import { type Codecs, loadCodecs } from "#codec";
 import { BtrfsError, EncodedIoError } from "../../errors.ts";
 import { ENCODED_LZO_4K, encodedAlgorithm } from "../../format/encoded-io.ts";
 import { decodeWrite, type EncodedFields, encodedFields, newDecodeBuffer } from "../../receive/decode-write.ts";
@@ -7,9 +7,12 @@ import { ATTRIBUTES } from "../../stream/attributes.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import { COMMANDS } from "../../stream/commands.ts";
 import { encodedWrite } from "../encoded.ts";
-import { pwrite, pwritev } from "../file.ts";
+import { ftruncate, pwrite, pwritev } from "../file.ts";
 import { FS_NOCOW_FL, getFileFlags } from "../file-ioctls.ts";
 import type { Native } from "../native.ts";
+import { isSamePath } from "./command-values.ts";
+import { replacesEnd, writeEnd, writeStart } from "./old-end.ts";
+import type { OpenFile } from "./places.ts";
 
 const DATA = ATTRIBUTES.data.number;
 
@@ -17,7 +20,6 @@ const DATA = ATTRIBUTES.data.number;
 const REFUSALS = new Set(["EINVAL", "ENOTTY", "ENOSPC", "EOPNOTSUPP"]);
 
 const WRITE = COMMANDS.write.number;
-const PATH = ATTRIBUTES.path.number;
 const FILE_OFFSET = ATTRIBUTES.fileOffset.number;
 
 /** Commands that are written in one call, at most. */
@@ -34,18 +36,14 @@ export function endOfRun(batch: CommandBatch, i: number, last: number): number {
   return end;
 }
 
-function isSamePath(batch: CommandBatch, a: number, b: number): boolean {
-  const [slotA, slotB] = [batch.find(a, PATH), batch.find(b, PATH)];
-  const length = batch.valueLength(slotA);
-  if (batch.valueLength(slotB) !== length) return false;
-  const [atA, atB] = [batch.valueAt(slotA), batch.valueAt(slotB)];
-  for (let n = 0; n < length; n++) if (batch.bytes[atA + n] !== batch.bytes[atB + n]) return false;
-  return true;
+/** Where a file ended before a write, and whether what lay behind was taken away. */
+interface KnownEnd {
+  readonly size: bigint;
+  readonly isCut: boolean;
 }
 
 export interface DataWriterOptions {
   readonly native: Native;
-  readonly codecs: Codecs;
   readonly encoded: EncodedTally;
   /** Of the filesystem, in bytes. */
   readonly sectorSize: number;
@@ -55,26 +53,42 @@ export interface DataWriterOptions {
 /** Writes the data of a stream into open files: encoded as it came where the kernel takes it, decoded where not. */
 export class DataWriter {
   readonly #options: DataWriterOptions;
-  readonly #buffer = newDecodeBuffer();
   /** `struct iovec`: address and length in turn. */
   readonly #iovecs = new BigUint64Array(MAX_RUN * 2);
   /** The kernel or the filesystem has no encoded writes: not asked again. */
   #isUnknown = false;
+  /** Loaded when something is decoded. */
+  #decoder: { readonly codecs: Codecs; readonly buffer: Uint8Array } | undefined;
 
   constructor(options: DataWriterOptions) {
     this.#options = options;
   }
 
-  write(fd: number, batch: CommandBatch, i: number): void {
-    pwrite(this.#options.native, fd, batch.value(i, DATA)!, checkedOffset(batch.u64(i, ATTRIBUTES.fileOffset.number)));
+  /** Writes command `i`, or what goes on from it in one call. @returns The last command that is done. */
+  write(file: OpenFile, batch: CommandBatch, i: number, last: number): number {
+    const end = endOfRun(batch, i, last);
+    const size = this.#cutOldEnd(file, batch, end - 1, last);
+    if (end > i + 1 && this.#writeRun(file.fd, batch, i, end)) {
+      noteWritten(file, size, writeEnd(batch, end - 1));
+      return end - 1;
+    }
+    pwrite(this.#options.native, file.fd, batch.value(i, DATA)!, checkedOffset(writeStart(batch, i)));
+    if (end === i + 1) noteWritten(file, size, writeEnd(batch, i));
+    return i;
+  }
+
+  truncate(file: OpenFile, size: bigint): void {
+    if (file.isCut && file.size === size) return;
+    forgetEnd(file);
+    ftruncate(this.#options.native, file.fd, checkedOffset(size));
   }
 
   /**
-   * Commands `i` up to `end`, of which each goes on where the one before ends, in one call.
+   * Writes commands `i` up to `end`, of which each goes on where the one before ends, in one call.
    *
    * @returns False where the kernel did not take all of it: then each is still to be written, and to fail, by itself.
    */
-  writeRun(fd: number, batch: CommandBatch, i: number, end: number): boolean {
+  #writeRun(fd: number, batch: CommandBatch, i: number, end: number): boolean {
     const memory = this.#options.native.addressOf(batch.bytes);
     let total = 0;
     for (let at = i; at < end; at++) {
@@ -85,22 +99,37 @@ export class DataWriter {
       this.#iovecs[iovec + 1] = BigInt(length);
       total += length;
     }
-    const offset = batch.u64(i, ATTRIBUTES.fileOffset.number);
+    const offset = batch.u64(i, FILE_OFFSET);
     const bytes = new Uint8Array(this.#iovecs.buffer);
     return pwritev(this.#options.native, fd, bytes, end - i, offset, batch.bytes) === total;
   }
 
-  encodedWrite(fd: number, batch: CommandBatch, i: number): void {
+  encodedWrite(file: OpenFile, batch: CommandBatch, i: number, last: number): void | Promise<void> {
     const fields = encodedFields(batch, i);
     const data = batch.value(i, DATA)!;
-    const reason = this.#reasonToDecode(fields) ?? this.#refusal(fd, fields, data);
-    if (reason === undefined) {
-      this.#options.encoded.carried++;
-      return;
-    }
-    const decoded = decodeWrite(this.#options.codecs, fields, data, this.#buffer);
-    pwrite(this.#options.native, fd, decoded, checkedOffset(fields.offset));
+    const size = this.#cutOldEnd(file, batch, i, last);
+    const reason = this.#reasonToDecode(fields) ?? this.#refusal(file.fd, fields, data);
+    if (reason !== undefined) return this.#decodeAndWrite(file, fields, data, reason);
+    this.#options.encoded.carried++;
+    noteWritten(file, size, writeEnd(batch, i));
+  }
+
+  async #decodeAndWrite(file: OpenFile, fields: EncodedFields, data: Uint8Array, reason: string): Promise<void> {
+    this.#decoder ??= { codecs: await loadCodecs(), buffer: newDecodeBuffer() };
+    const decoded = decodeWrite(this.#decoder.codecs, fields, data, this.#decoder.buffer);
+    pwrite(this.#options.native, file.fd, decoded, checkedOffset(fields.offset));
     this.#options.encoded.decode(reason);
+  }
+
+  /** Takes the end of the file away where command `i` replaces it. Where it ends is known again when that is written. */
+  #cutOldEnd(file: OpenFile, batch: CommandBatch, i: number, last: number): KnownEnd | undefined {
+    const { size } = file;
+    forgetEnd(file);
+    if (size === undefined) return undefined;
+    if (!replacesEnd(batch, i, last, size, this.#options.sectorSize)) return { size, isCut: false };
+    const start = writeStart(batch, i);
+    ftruncate(this.#options.native, file.fd, start);
+    return { size: start, isCut: true };
   }
 
   #reasonToDecode({ compression }: EncodedFields): string | undefined {
@@ -140,6 +169,18 @@ export class DataWriter {
     const hasNoChecksums = (getFileFlags(this.#options.native, fd) & FS_NOCOW_FL) !== 0;
     return hasNoChecksums ? "the file has no checksums (nodatacow)" : "the kernel refused its numbers";
   }
+}
+
+/** Something else than a write may change where the file ends. */
+export function forgetEnd(file: OpenFile): void {
+  file.size = undefined;
+  file.isCut = false;
+}
+
+function noteWritten(file: OpenFile, before: KnownEnd | undefined, end: bigint): void {
+  if (before === undefined) return;
+  file.size = end > before.size ? end : before.size;
+  file.isCut = before.isCut;
 }
 
 /** File offsets are signed to the kernel. */

@@ -1,6 +1,5 @@
 import { constants } from "node:fs";
 import { availableParallelism } from "node:os";
-import { type Codecs, loadCodecs } from "#codec";
 import { hex } from "../../bytes/bytes.ts";
 import { displayName } from "../../bytes/display.ts";
 import { BtrfsError, KernelError } from "../../errors.ts";
@@ -79,7 +78,6 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   readonly #writeErrors: bigint;
   readonly #commandsBeforeThread: number;
   readonly #writeBehind: WriteBehind;
-  #codecs: Codecs | undefined;
   #open: OpenSubvolume | undefined;
   #report: Report = () => {};
   #thread: ReceiveThread | undefined;
@@ -112,7 +110,6 @@ export class LiveTarget implements ReceiveTarget, Disposable {
   }
 
   async begin(start: SubvolumeStart, report: Report): Promise<void> {
-    this.#codecs ??= await loadCodecs();
     const root = this.#make(start);
     const options = {
       fileattr: this.#options.fileattr ?? false,
@@ -126,7 +123,6 @@ export class LiveTarget implements ReceiveTarget, Disposable {
       native: this.#native,
       uuid,
       mount: this.#mount,
-      codecs: this.#codecs,
       encoded: this.encoded,
     });
     const mount = { root: this.#mount.root, path: hex(this.#mount.path) };

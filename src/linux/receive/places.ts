@@ -24,7 +24,14 @@ export interface CurrentObject {
   /** Permission bits. */
   mode: number | undefined;
   written: boolean;
+  /** In bytes, where it was there before and its end is known. */
+  size: bigint | undefined;
+  /** Nothing lies behind its end: that was taken away before the last write. */
+  isCut: boolean;
 }
+
+/** A regular file at work. */
+export type OpenFile = CurrentObject & { readonly fd: number };
 
 /** Names of a subvolume, and the one object of it that is at work. Paths are strings of which each character is one byte. */
 export class Places {
@@ -70,12 +77,12 @@ export class Places {
    *
    * @throws {BtrfsError} `kind` for anything else: a device that the stream has made is never opened.
    */
-  file(path: string): CurrentObject & { readonly fd: number } {
+  file(path: string): OpenFile {
     const current = this.current(path);
-    if (current?.fd !== undefined) return current as CurrentObject & { readonly fd: number };
+    if (current?.fd !== undefined) return current as OpenFile;
     this.release();
-    const fd = openRegular(this.#native, this.at(path), O_RDWR);
-    const object = { path, fd, uid: undefined, gid: undefined, mode: undefined, written: false };
+    const { fd, size } = openRegular(this.#native, this.at(path), O_RDWR);
+    const object = { path, fd, size, isCut: false, uid: undefined, gid: undefined, mode: undefined, written: false };
     this.#current = object;
     return object;
   }
@@ -147,17 +154,18 @@ export function nameOf(path: string): Uint8Array {
  *
  * @param access `O_RDWR` or `O_RDONLY`.
  */
-export function openRegular(native: Native, { directory, name }: Place, access: number): number {
+function openRegular(native: Native, { directory, name }: Place, access: number): { fd: number; size: bigint } {
   if (name === undefined || !isRegular(statx(native, directory.fd, name).mode)) throw notRegular();
   // A symbolic link or FIFO that somebody has put there since is refused or harmless.
   const fd = openat(native, directory.fd, name, access | O_NOFOLLOW | O_NONBLOCK);
-  if (isRegular(statx(native, fd, undefined).mode)) return fd;
+  const { mode, size } = statx(native, fd, undefined);
+  if (isRegular(mode)) return { fd, size };
   close(native, fd);
   throw notRegular();
 }
 
 export function openForReading(native: Native, place: Place): number {
-  return openRegular(native, place, O_RDONLY);
+  return openRegular(native, place, O_RDONLY).fd;
 }
 
 function isRegular(mode: number): boolean {

@@ -1,5 +1,4 @@
 import { constants } from "node:fs";
-import type { Codecs } from "../../codec/codec.ts";
 import { KernelError } from "../../errors.ts";
 import { isNamedNext } from "../../receive/birth.ts";
 import { CommandError } from "../../receive/command-error.ts";
@@ -8,16 +7,16 @@ import { pathAt } from "../../receive/schedule.ts";
 import type { CommandBatch } from "../../stream/batch.ts";
 import { COMMANDS, type CommandName } from "../../stream/commands.ts";
 import { linkat, mkdirat, mknodat, renameat2, rmdirat, symlinkat, unlinkat } from "../entries.ts";
-import { fallocate, ftruncate } from "../file.ts";
+import { fallocate } from "../file.ts";
 import { cloneRange, enableVerity } from "../file-ioctls.ts";
 import type { Native } from "../native.ts";
 import { close, openat } from "../open.ts";
 import { AttributeWriter } from "./attribute-writer.ts";
 import { CloneSources } from "./clone-sources.ts";
 import { deviceOf, FILE_MODE, id, nodeMode, number } from "./command-values.ts";
-import { checkedOffset, DataWriter, endOfRun } from "./data.ts";
+import { checkedOffset, DataWriter, forgetEnd } from "./data.ts";
 import type { MountView } from "./mount.ts";
-import { type CurrentObject, openForReading, Places } from "./places.ts";
+import { type CurrentObject, type OpenFile, openForReading, Places } from "./places.ts";
 import type { ThreadShare } from "./thread-messages.ts";
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
@@ -38,13 +37,12 @@ export interface SubvolumeWriterParts {
   /** What the sender knows it by. */
   readonly uuid: Uint8Array;
   readonly mount: MountView;
-  readonly codecs: Codecs;
   readonly encoded: EncodedTally;
   readonly sectorSize: number;
   readonly options: ApplyOptions;
 }
 
-type Handler = (batch: CommandBatch, i: number, path: string) => void | Promise<void>;
+type Handler = (batch: CommandBatch, i: number, path: string, last: number) => void | Promise<void>;
 type Handlers = { readonly [N in Exclude<CommandName, "subvol" | "snapshot" | "end">]: Handler };
 
 const PATH = number("path");
@@ -72,14 +70,14 @@ export class SubvolumeWriter {
   readonly #umask = process.umask();
   readonly #handlers: (Handler | undefined)[] = [];
 
-  constructor({ native, root, uuid, mount, codecs, encoded, sectorSize, options }: SubvolumeWriterParts) {
+  constructor({ native, root, uuid, mount, encoded, sectorSize, options }: SubvolumeWriterParts) {
     this.#native = native;
     this.#options = options;
     this.#encoded = encoded;
     this.#places = new Places(native, root, options.fsync);
     this.#attributes = new AttributeWriter(native, this.#places);
     this.#sources = new CloneSources(native, mount, { uuid, places: this.#places });
-    this.#data = new DataWriter({ native, codecs, encoded, sectorSize, forceDecompress: options.forceDecompress });
+    this.#data = new DataWriter({ native, encoded, sectorSize, forceDecompress: options.forceDecompress });
     for (const [name, handler] of Object.entries(this.#handlersByName())) {
       this.#handlers[COMMANDS[name as CommandName].number] = handler;
     }
@@ -95,9 +93,10 @@ export class SubvolumeWriter {
     for (let i = first; i < last; i++) {
       try {
         if (this.createInPlace(batch, i, last)) i++;
-        else if (batch.type(i) === WRITE) i = this.#write(batch, i, last);
+        else if (batch.type(i) === WRITE)
+          i = this.#data.write(this.#fileToChange(pathAt(batch, i, PATH)), batch, i, last);
         else {
-          const done = this.#handlers[batch.type(i)]!(batch, i, pathAt(batch, i, PATH));
+          const done = this.#handlers[batch.type(i)]!(batch, i, pathAt(batch, i, PATH), last);
           if (done !== undefined) await done;
         }
       } catch (error) {
@@ -161,21 +160,13 @@ export class SubvolumeWriter {
       },
       setXattr: (batch, i, path) => this.#attributes.setXattr(batch, i, path),
       removeXattr: (batch, i, path) => this.#attributes.removeXattr(batch, i, path),
-      write: (batch, i) => void this.#write(batch, i, i + 1),
-      encodedWrite: (batch, i, path) => {
-        const file = this.#places.file(path);
-        file.written = true;
-        this.#data.encodedWrite(file.fd, batch, i);
-      },
+      write: (batch, i, path, last) => void this.#data.write(this.#fileToChange(path), batch, i, last),
+      encodedWrite: (batch, i, path, last) => this.#data.encodedWrite(this.#fileToChange(path), batch, i, last),
       clone: (batch, i, path) => this.#clone(batch, i, path),
-      truncate: (batch, i, path) => {
-        const file = this.#places.file(path);
-        file.written = true;
-        ftruncate(this.#native, file.fd, checkedOffset(batch.u64(i, number("size"))));
-      },
+      truncate: (batch, i, path) => this.#data.truncate(this.#fileToChange(path), batch.u64(i, number("size"))),
       fallocate: (batch, i, path) => {
-        const file = this.#places.file(path);
-        file.written = true;
+        const file = this.#fileToChange(path);
+        forgetEnd(file);
         const offset = checkedOffset(batch.u64(i, number("fileOffset")));
         const length = checkedOffset(batch.u64(i, number("size")));
         fallocate(this.#native, file.fd, batch.u32(i, number("fallocateMode")), offset, length);
@@ -213,14 +204,10 @@ export class SubvolumeWriter {
     }
   }
 
-  /** Writes what follows each other in one call. @returns The last command that is done. */
-  #write(batch: CommandBatch, i: number, last: number): number {
-    const file = this.#places.file(pathAt(batch, i, PATH));
+  #fileToChange(path: string): OpenFile {
+    const file = this.#places.file(path);
     file.written = true;
-    const end = endOfRun(batch, i, last);
-    if (end > i + 1 && this.#data.writeRun(file.fd, batch, i, end)) return end - 1;
-    this.#data.write(file.fd, batch, i);
-    return i;
+    return file;
   }
 
   /** The mode that the commands from `i` on will give the object, as far as this batch tells. */
@@ -241,6 +228,8 @@ export class SubvolumeWriter {
       ...(isPlain ? this.#owner : { uid: undefined, gid: undefined }),
       mode: isPlain && mode !== undefined ? mode & ~this.#umask : undefined,
       written: false,
+      size: undefined,
+      isCut: false,
     });
     if (type === COMMANDS.mkfile.number) {
       const mode = wantedMode ?? FILE_MODE;
@@ -274,8 +263,8 @@ export class SubvolumeWriter {
   }
 
   #clone(batch: CommandBatch, i: number, path: string): void {
-    const file = this.#places.file(path);
-    file.written = true;
+    const file = this.#fileToChange(path);
+    forgetEnd(file);
     const fd = this.#sources.open(batch.value(i, number("cloneUuid"))!, pathAt(batch, i, number("clonePath")));
     const length = batch.u64(i, number("cloneLen"));
     // To the kernel it means "up to the end"; a stream that says it means nothing.
