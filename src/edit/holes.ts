@@ -49,7 +49,9 @@ export async function preallocate(
   const item = await changeFile(at, inode);
   demandLength(at, inode, end);
   const sector = sectorOf(at);
-  let added = await prepareWrite(at, inode, item, start, floor(start, sector));
+  // Where the file gets longer, what the block of its old end holds behind that is not to be seen.
+  const reach = options.keepSize === true ? start : end;
+  let added = await prepareWrite(at, inode, item, reach, floor(start, sector));
   for (let from = floor(start, sector); from < end; ) {
     const last = ceil(end, sector);
     const next = await firstExtent(at, inode, from, last);
