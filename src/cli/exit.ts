@@ -1,14 +1,10 @@
 import { BtrfsError } from "../errors.ts";
+import { isBrokenPipe } from "../node/host-error.ts";
 import { UsageError } from "./options.ts";
 
 export const EXIT = { done: 0, failed: 1, usage: 2, unsupported: 3, damaged: 4, brokenPipe: 141 } as const;
 
-/** The reader of our output went away: no error, it has what it wanted. */
-export function isBrokenPipe(error: unknown): boolean {
-  return error instanceof Error && (error as NodeJS.ErrnoException).code === "EPIPE";
-}
-
-/** Exit status for an error that ended a command. */
+/** Exit status for an error that ended a command. A broken pipe is none: the reader has what it wanted. */
 export function exitStatus(error: unknown, dropIn: boolean): number {
   if (isBrokenPipe(error)) return EXIT.brokenPipe;
   if (dropIn) return EXIT.failed;

@@ -1,6 +1,7 @@
+import { isBrokenPipe } from "../node/host-error.ts";
 import type { Command, Context } from "./command.ts";
 import { findCommand } from "./commands.ts";
-import { EXIT, errorLines, exitStatus, isBrokenPipe } from "./exit.ts";
+import { EXIT, errorLines, exitStatus } from "./exit.ts";
 import { parseOptions, UsageError } from "./options.ts";
 import { Output, say } from "./output.ts";
 

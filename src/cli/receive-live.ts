@@ -7,12 +7,12 @@ import { BTRFS_SUPER_MAGIC, loadNative } from "../linux/index.ts";
 import { LiveTarget, type LiveTargetOptions } from "../linux/receive/live-target.ts";
 import { deleteUnfinished, listUnfinished } from "../linux/receive/mark.ts";
 import type { FileSource } from "../node/file-source.ts";
-import { hostError } from "../node/host-error.ts";
+import { hostError, isBrokenPipe } from "../node/host-error.ts";
 import { narration } from "../receive/narration.ts";
 import { type ReceiveEvent, type ReceiveSummary, receive } from "../receive/receive.ts";
 import type { Command } from "../stream/commands.ts";
 import type { Context } from "./command.ts";
-import { errorLines, isBrokenPipe } from "./exit.ts";
+import { errorLines } from "./exit.ts";
 import { Progress, type ProgressMode } from "./progress.ts";
 import { receiveFailure } from "./receive-words.ts";
 

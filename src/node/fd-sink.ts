@@ -20,7 +20,7 @@ export class FdSink {
   /**
    * Resolves when all bytes are with the host; they may be reused then. One call at a time.
    *
-   * @throws {BtrfsError} what the host refused; EPIPE as Node's own error.
+   * @throws {BtrfsError} what the host refused; a broken pipe as Node's own error.
    */
   async write(bytes: Uint8Array): Promise<void> {
     let at = 0;
