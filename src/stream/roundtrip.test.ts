@@ -100,7 +100,11 @@ function unusualCommand(version: number): fc.Arbitrary<Command> {
       fc.uint8Array({ maxLength: 20 }).map((value) => raw(ATTRIBUTES[field as AttributeField].number, value)),
     );
   const needed = ["path", "pathTo"].map((field) => raw(ATTRIBUTES[field as AttributeField].number, toBytes(field)));
-  const data = fc.option(fc.uint8Array({ maxLength: 50 }), { nil: undefined });
+  // Data that begin with their own length are refused in version 3: a damaged header's 1 looks so.
+  const isCounted = (bytes: Uint8Array): boolean =>
+    bytes.length >= 2 && bytes[0]! + 256 * bytes[1]! === bytes.length - 2;
+  const plain = fc.uint8Array({ maxLength: 50 }).filter((bytes) => !isCounted(bytes));
+  const data = fc.option(plain, { nil: undefined });
   return fc
     .tuple(fc.array(fc.oneof(unknown, known), { maxLength: 6 }), fc.nat(), data)
     .map(([attributes, turn, bytes]) => {
