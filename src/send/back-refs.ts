@@ -113,7 +113,7 @@ export class BackRefs implements ExtentRefs {
   }
 
   #walkRefs(refs: Refs | undefined, item: FileItem, offer: Offer): void | Promise<void> {
-    if (refs === undefined) return;
+    if (refs === undefined || (refs.keyed.length === 0 && this.#roots.leadNowhere(refs.shared))) return;
     const wanted = { bytenr: item.diskBytenr, offset: item.compression === COMPRESS_NONE ? item.offset : 0 };
     const leaves: LeafPlaces[] = [];
     // Looking again does no harm: offers that were made are made once more.

@@ -46,6 +46,13 @@ export class LeafRoots {
     return roots;
   }
 
+  /** Whether all of these leaves are known to belong to none of the snapshots. As if each had been asked for. */
+  leadNowhere(leaves: readonly number[]): boolean {
+    for (const leaf of leaves) if (this.#kept.get(leaf)?.length !== 0) return false;
+    for (const leaf of leaves) this.kept(leaf);
+    return true;
+  }
+
   /**
    * Climbs from the leaf to the roots, in the kernel's order: breadth first, references of a block descending. A promise
    * only where something has to be waited for.

@@ -27,6 +27,8 @@ export class NodeReader implements LogicalSource {
   /** Nodes in bytes that are others' to use again, by address; and the addresses. */
   readonly #lent = new Map<number, NodeBlock>();
   readonly #lentIn = new WeakMap<Uint8Array, number>();
+  /** The one that was lent last, as long as it is. */
+  #latest: NodeBlock | undefined;
   /** First mirrors that are on their way, unverified: only who wants a node knows what it has to be. */
   readonly #ahead = new Map<number, Promise<Uint8Array | undefined>>();
 
@@ -53,6 +55,7 @@ export class NodeReader implements LogicalSource {
     if (node !== undefined) {
       this.#lent.set(logical, node);
       this.#lentIn.set(bytes, logical);
+      this.#latest = node;
     }
     return node;
   }
@@ -70,6 +73,7 @@ export class NodeReader implements LogicalSource {
   }
 
   takeBack(bytes: Uint8Array): void {
+    if (this.#latest?.bytes === bytes) this.#latest = undefined;
     const logical = this.#lentIn.get(bytes);
     if (logical !== undefined && this.#lent.get(logical)?.bytes === bytes) this.#lent.delete(logical);
   }
@@ -132,7 +136,8 @@ export class NodeReader implements LogicalSource {
 
   /** As `readNode`, without waiting. What is wrong with the first copy is for `readNode` to find out and to tell. */
   readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
-    const node = this.#readInto(logical, expect, undefined);
+    // Who goes through leaves looks at older versions of them by the way.
+    const node = this.#readInto(logical, expect, undefined, expect.level === 0 ? this.#latest : undefined);
     if (node !== undefined) this.cache.put(node);
     return node;
   }
@@ -153,7 +158,7 @@ export class NodeReader implements LogicalSource {
         return this.#judge(bytes, mirror, expect, bytes.subarray(CHECKSUM_FIELD_BYTES), known);
       }
       source.readSync(mirror.physical, this.#scratch);
-      return this.#judge(this.#scratch.slice(), mirror, expect, this.#scratchContent);
+      return this.#judge(this.#scratch.slice(), mirror, expect, this.#scratchContent, known);
     } catch (error) {
       if (error instanceof BtrfsError) return undefined;
       throw error;
