@@ -1,6 +1,6 @@
 import { comparePackedKeys } from "../format/key.ts";
 import { keyAt, type Leaf } from "../format/node.ts";
-import { countSame } from "../tree/same-items.ts";
+import { countSame, KnownLeaf } from "../tree/same-items.ts";
 import type { BlockTree, LeavesAhead } from "../tree/source.ts";
 import { Cursor, isSameChild } from "./tree-cursor.ts";
 
@@ -57,12 +57,16 @@ export async function compareTrees(left: BlockTree, right: BlockTree, comparison
 }
 
 async function compareFrom(a: Cursor, b: Cursor, comparison: Comparison): Promise<void> {
+  // Of a pair of leaves, the one that was there first.
+  let known: KnownLeaf | undefined;
   while (!a.isAtEnd && !b.isAtEnd) {
     if (a.level === 0 && b.level === 0) {
-      const waiting = compareLeaves(a, b, comparison);
+      const waiting = compareLeaves(a, b, comparison, known);
       if (waiting !== undefined) await waiting;
     } else if (a.level !== b.level) {
-      const waiting = a.level > b.level ? a.down(b.leaf) : b.down(a.leaf);
+      const [lower, upper] = a.level > b.level ? [b, a] : [a, b];
+      known = lower.leaf && new KnownLeaf(lower.leaf);
+      const waiting = upper.down(known);
       if (waiting !== undefined) await waiting;
     } else {
       const order = comparePackedKeys(a.node.view, keyAt(a.node, a.slot), b.node.view, keyAt(b.node, b.slot));
@@ -73,7 +77,8 @@ async function compareFrom(a: Cursor, b: Cursor, comparison: Comparison): Promis
       }
       const left = order <= 0 ? a.down() : undefined;
       if (left !== undefined) await left;
-      const right = order >= 0 ? b.down(a.leaf) : undefined;
+      known = a.leaf && new KnownLeaf(a.leaf);
+      const right = order >= 0 ? b.down(known) : undefined;
       if (right !== undefined) await right;
     }
   }
@@ -83,13 +88,24 @@ async function compareFrom(a: Cursor, b: Cursor, comparison: Comparison): Promis
 }
 
 /** Compares what two leaves have, up to the end of one of them or to where it has to wait. */
-function compareLeaves(a: Cursor, b: Cursor, comparison: Comparison): Promise<void> | undefined {
+function compareLeaves(
+  a: Cursor,
+  b: Cursor,
+  comparison: Comparison,
+  known: KnownLeaf | undefined,
+): Promise<void> | undefined {
   const { onItem } = comparison;
   const left = a.node;
   const right = b.node;
+  // Mostly, checking the one has compared it with the other.
+  const isRightChecked = known?.leaf === left && known.compared === right;
+  const isLeftChecked = known?.leaf === right && known.compared === left;
   let waiting: Promise<void> | undefined;
   while (waiting === undefined && a.node === left && b.node === right && !a.isAtEnd && !b.isAtEnd) {
-    const same = countSame(left, a.slot, right, b.slot);
+    let same: number;
+    if (isRightChecked) same = known.countSame(b.slot, a.slot);
+    else if (isLeftChecked) same = known.countSame(a.slot, b.slot);
+    else same = countSame(left, a.slot, right, b.slot);
     if (same > 0) {
       const passed = comparison.passSame(left, a.slot, same);
       if (passed < same) waiting = onItem(SAME, left, a.slot + passed, right, b.slot + passed);

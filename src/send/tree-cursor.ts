@@ -1,5 +1,6 @@
 import { foldableBytes } from "#checksum";
 import { childGeneration, childLogical, type NodeBlock } from "../format/node.ts";
+import type { KnownLeaf } from "../tree/same-items.ts";
 import type { BlockTree, ChildPlace } from "../tree/source.ts";
 
 /** What was passed is looked up again a little later, mostly, if at all. */
@@ -43,7 +44,7 @@ export class Cursor {
   }
 
   /** To the first child. A promise only where it has to be waited for. @param known A leaf that is perhaps much like it. */
-  down(known?: NodeBlock): void | Promise<void> {
+  down(known?: KnownLeaf): void | Promise<void> {
     const child =
       this.level === 1
         ? this.#tree.lendNow(this.node, this.slot, this.#leaves[this.#turn++ % LENT_LEAVES]!, known)

@@ -12,7 +12,7 @@ import { checkRootItem, checkRootRef } from "./check-roots.ts";
 import { type ItemCheck, type ItemContext, sizeCheck } from "./item-context.ts";
 import type { NodeLimits } from "./limits.ts";
 import { failItem } from "./problem.ts";
-import { countSame } from "./same-items.ts";
+import { countSame, type KnownLeaf } from "./same-items.ts";
 
 /** Devices and chunks are checked by the volume that is opened with them. */
 const CHECKS: (ItemCheck | undefined)[] = new Array(256).fill(undefined);
@@ -54,14 +54,14 @@ function checkUuid(context: ItemContext, slot: number, _start: number, size: num
  * Checks what the items of a leaf hold, once its geometry is sound. What only other items or other trees can tell is
  * for whoever reads those. Unknown types pass, as they do in the kernel.
  *
- * @param known A leaf that has passed: what both have is not looked at again.
+ * @param known What it has too is not looked at again. It hears what that is.
  * @throws {CorruptError}
  */
-export function checkItems(leaf: Leaf, limits: NodeLimits, known?: Leaf): void {
+export function checkItems(leaf: Leaf, limits: NodeLimits, known?: KnownLeaf): void {
   const { view, count } = leaf;
   const inSubvolume = isSubvolumeId(leaf.owner);
   const context: ItemContext = { leaf, view, limits, inSubvolume };
-  if (known === undefined || isSubvolumeId(known.owner) !== inSubvolume) checkSlots(context, 0, count);
+  if (known === undefined || isSubvolumeId(known.leaf.owner) !== inSubvolume) checkSlots(context, 0, count);
   else checkOthers(context, count, known);
 }
 
@@ -77,14 +77,16 @@ function checkSlots(context: ItemContext, first: number, last: number): void {
 }
 
 /** Checks the items that `known` does not have; of those that it has, the ones that follow another item there. */
-function checkOthers(context: ItemContext, count: number, known: Leaf): void {
+function checkOthers(context: ItemContext, count: number, known: KnownLeaf): void {
   const { leaf, view } = context;
+  const { leaf: old } = known;
   let other = 0;
   let checked = 0;
   for (let slot = 0; slot < count; ) {
     const at = keyAt(leaf, slot);
-    while (other < known.count && comparePackedKeys(known.view, keyAt(known, other), view, at) < 0) other++;
-    const same = countSame(leaf, slot, known, other);
+    while (other < old.count && comparePackedKeys(old.view, keyAt(old, other), view, at) < 0) other++;
+    const same = countSame(leaf, slot, old, other);
+    if (same > 0) known.add(slot, other, same);
     if (same > 1) {
       checkSlots(context, checked, slot + 1);
       checked = slot + same;
@@ -93,4 +95,5 @@ function checkOthers(context: ItemContext, count: number, known: Leaf): void {
     other += same;
   }
   checkSlots(context, checked, count);
+  known.compared = leaf;
 }

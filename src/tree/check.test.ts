@@ -6,6 +6,7 @@ import * as types from "../format/key-type.ts";
 import { itemSize, itemStart, keyAt, NodeBlock, NodeHeader, slotType } from "../format/node.ts";
 import { RootItem } from "../format/root.ts";
 import { checkNode } from "./check.ts";
+import { KnownLeaf } from "./same-items.ts";
 import type { NodeExpectation } from "./source.ts";
 
 const nodes = realNodes();
@@ -23,7 +24,7 @@ interface Item {
 
 function problemOf(leaf: NodeBlock, original: NodeBlock, known?: NodeBlock): unknown {
   try {
-    checkNode(leaf, original.logical, expectationOf(original), limits, known);
+    checkNode(leaf, original.logical, expectationOf(original), limits, known && new KnownLeaf(known));
   } catch (error) {
     return error;
   }

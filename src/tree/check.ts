@@ -27,13 +27,14 @@ import {
 import { checkItems } from "./check-items.ts";
 import type { NodeLimits } from "./limits.ts";
 import { failItem, failNode } from "./problem.ts";
+import type { KnownLeaf } from "./same-items.ts";
 import type { NodeExpectation } from "./source.ts";
 
 /**
  * Checks a tree block that was read from `logical` against itself, the superblock and the parent.
  * The checksum is the caller's to verify, before.
  *
- * @param known A leaf that has passed: items that both have are not checked again.
+ * @param known Items that both have are not checked again. It hears which.
  * @throws {CorruptError} with both what is there and what was expected.
  */
 export function checkNode(
@@ -41,7 +42,7 @@ export function checkNode(
   logical: number,
   expect: NodeExpectation,
   limits: NodeLimits,
-  known?: NodeBlock,
+  known?: KnownLeaf,
 ): void {
   checkHeader(node, logical, limits);
   checkExpectation(node, expect);

@@ -1,9 +1,22 @@
 import { expect, test } from "vitest";
-import { realNodes } from "../../test/support/nodes.ts";
-import { HEADER_BYTES, ITEM_HEADER_BYTES, itemSize, itemStart, keyAt, NodeBlock, NodeHeader } from "../format/node.ts";
-import { countSame } from "./same-items.ts";
+import { limitsOf, realNodes } from "../../test/support/nodes.ts";
+import { InodeItem } from "../format/inode.ts";
+import { INODE_ITEM } from "../format/key-type.ts";
+import {
+  HEADER_BYTES,
+  ITEM_HEADER_BYTES,
+  itemSize,
+  itemStart,
+  keyAt,
+  NodeBlock,
+  NodeHeader,
+  slotType,
+} from "../format/node.ts";
+import { checkItems } from "./check-items.ts";
+import { countSame, KnownLeaf } from "./same-items.ts";
 
-const leaves = realNodes().filter(({ level, count }) => level === 0 && count > 2);
+const nodes = realNodes();
+const leaves = nodes.filter(({ level, count }) => level === 0 && count > 2);
 
 /** The same leaf without one of its items: data of those behind it lies elsewhere. */
 function without(leaf: NodeBlock, gone: number): NodeBlock {
@@ -47,5 +60,28 @@ test("items are the same wherever in their leaves they lie", () => {
     expect(countSame(leaf, 0, other, 0)).toBe(gone);
     expect(countSame(leaf, gone + 1, other, gone)).toBe(leaf.count - gone - 1);
     expect(countSame(other, gone, leaf, gone)).toBe(0);
+  }
+});
+
+test("a leaf knows what another one that was checked against it has in common with it", () => {
+  for (const leaf of leaves) {
+    // Without the first item nothing lies before the next one, so that it may be of any inode.
+    const other = without(leaf, 0);
+    const changed = other.count >> 1;
+    const isInode = slotType(other, changed) === INODE_ITEM;
+    if (isInode) other.bytes[itemStart(other, changed) + InodeItem.offsets.atime]! ^= 1;
+    for (const [first, second] of [
+      [leaf, other],
+      [other, leaf],
+    ] as const) {
+      const known = new KnownLeaf(first);
+      checkItems(second, limitsOf(nodes), known);
+      expect(known.compared).toBe(second);
+      for (let slot = 0; slot < second.count; slot++) {
+        for (let own = 0; own < first.count; own++) {
+          expect(known.countSame(slot, own)).toBe(countSame(second, slot, first, own));
+        }
+      }
+    }
   }
 });

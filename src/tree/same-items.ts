@@ -57,3 +57,29 @@ function compareDown(left: DataView, right: DataView, shift: number, end: number
   while (at > stop && left.getUint8(at - 1) === right.getUint8(at - 1 + shift)) at--;
   return at;
 }
+
+/** A leaf that has passed its check; and, once another one was checked against it, which items both have. */
+export class KnownLeaf {
+  readonly leaf: Leaf;
+  /** The one that was checked against it item by item, if one was. */
+  compared: Leaf | undefined;
+  /** Slot there, slot in `leaf`, and a count of items from there on, in ascending order. */
+  readonly #runs: number[] = [];
+  #at = 0;
+
+  constructor(leaf: Leaf) {
+    this.leaf = leaf;
+  }
+
+  add(slot: number, own: number, count: number): void {
+    this.#runs.push(slot, own, count);
+  }
+
+  /** As `countSame` of `compared` and `leaf`, of slots that are not below those of the call before. */
+  countSame(slot: number, own: number): number {
+    const runs = this.#runs;
+    while (this.#at < runs.length && runs[this.#at]! + runs[this.#at + 2]! <= slot) this.#at += 3;
+    const passed = slot - (runs[this.#at] ?? slot + 1);
+    return passed >= 0 && own - runs[this.#at + 1]! === passed ? runs[this.#at + 2]! - passed : 0;
+  }
+}

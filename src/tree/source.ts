@@ -1,5 +1,6 @@
 import type { Key, KeyRange } from "../format/key.ts";
 import type { Leaf, NodeBlock } from "../format/node.ts";
+import type { KnownLeaf } from "./same-items.ts";
 
 /** What the parent, the root item or the superblock says about a node before it is read. */
 export interface NodeExpectation {
@@ -29,9 +30,9 @@ export interface LogicalSource {
    * As `readNow`, into `bytes` of the caller's own, who may read into them again and has to take them back at the end.
    * Until either, `cached` gives copies.
    *
-   * @param known A leaf that was read before: items that both have are not checked again.
+   * @param known A leaf that was read before: items that both have are not checked again. It hears which.
    */
-  lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined;
+  lend?(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: KnownLeaf): NodeBlock | undefined;
   takeBack?(bytes: Uint8Array): void;
   /** A node that is lent, to be looked at before the next call: `cached` would copy it. The tree looks at the expectation again. */
   lentNow?(logical: number, generation: number): NodeBlock | undefined;
@@ -103,8 +104,8 @@ export interface BlockTree extends Tree {
    * it there.
    *
    * @param bytes As many as a node has. They stay as they are for two more calls, then go with `takeBack`.
-   * @param known A leaf of such a tree that may have much in common with it, which is not checked again.
+   * @param known A leaf of such a tree that may have much in common with it, which is not checked again. It hears what.
    */
-  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined;
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: KnownLeaf): NodeBlock | undefined;
   takeBack(bytes: Uint8Array): void;
 }

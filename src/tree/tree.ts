@@ -2,6 +2,7 @@ import { comparePackedKeys, type Key, type KeyRange, packKey } from "../format/k
 import { childLogical, HEADER_BYTES, ITEM_HEADER_BYTES, keyAt, lowerBound, type NodeBlock } from "../format/node.ts";
 import { checkExpectation } from "./check.ts";
 import { ChildExpectation, childSlot } from "./child.ts";
+import type { KnownLeaf } from "./same-items.ts";
 import type { BlockTree, LeafSpan, LeavesOptions, LogicalSource, NodeExpectation, TreeRoot } from "./source.ts";
 import { LeafWalk } from "./walk.ts";
 
@@ -96,7 +97,7 @@ export class NodeTree implements BlockTree {
     return this.#childNow(childLogical(node, slot), new ChildExpectation(node, slot, this.id));
   }
 
-  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
+  lendNow(node: NodeBlock, slot: number, bytes: Uint8Array, known?: KnownLeaf): NodeBlock | undefined {
     const expect = new ChildExpectation(node, slot, this.id);
     const logical = childLogical(node, slot);
     const leaf = this.source.cached(logical, expect) ?? this.source.lend?.(logical, expect, bytes, known);

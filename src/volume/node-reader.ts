@@ -6,6 +6,7 @@ import { CHECKSUM_FIELD_BYTES } from "../format/superblock.ts";
 import type { NodeCache } from "../tree/cache.ts";
 import { checkNode } from "../tree/check.ts";
 import type { NodeLimits } from "../tree/limits.ts";
+import { KnownLeaf } from "../tree/same-items.ts";
 import type { LeavesAhead, LogicalSource, NodeExpectation } from "../tree/source.ts";
 import type { OnEvent } from "./events.ts";
 import type { Mirror, Mirrors } from "./mirrors.ts";
@@ -49,7 +50,7 @@ export class NodeReader implements LogicalSource {
     );
   }
 
-  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: KnownLeaf): NodeBlock | undefined {
     this.takeBack(bytes);
     const node = this.#takeAhead(logical, expect, bytes) ?? this.#readInto(logical, expect, bytes, known);
     if (node !== undefined) {
@@ -137,7 +138,8 @@ export class NodeReader implements LogicalSource {
   /** As `readNode`, without waiting. What is wrong with the first copy is for `readNode` to find out and to tell. */
   readNow(logical: number, expect: NodeExpectation): NodeBlock | undefined {
     // Who goes through leaves looks at older versions of them by the way.
-    const node = this.#readInto(logical, expect, undefined, expect.level === 0 ? this.#latest : undefined);
+    const known = expect.level === 0 && this.#latest !== undefined ? new KnownLeaf(this.#latest) : undefined;
+    const node = this.#readInto(logical, expect, undefined, known);
     if (node !== undefined) this.cache.put(node);
     return node;
   }
@@ -147,7 +149,7 @@ export class NodeReader implements LogicalSource {
     logical: number,
     expect: NodeExpectation,
     bytes: Uint8Array | undefined,
-    known?: NodeBlock,
+    known?: KnownLeaf,
   ): NodeBlock | undefined {
     try {
       const mirror = this.#firstMirror(logical);
@@ -171,7 +173,7 @@ export class NodeReader implements LogicalSource {
     mirror: Mirror,
     expect: NodeExpectation,
     content = bytes.subarray(CHECKSUM_FIELD_BYTES),
-    known?: NodeBlock,
+    known?: KnownLeaf,
   ): NodeBlock {
     const where = this.#mirrors.nodeAt(mirror, expect.owner);
     if (!this.#checksum.verify(content, bytes)) {

@@ -8,6 +8,7 @@ import { itemBytes, itemWhere, type NodeBlock, slotKey } from "../format/node.ts
 import { CHUNK_TREE_OBJECTID, CSUM_TREE_OBJECTID, ROOT_TREE_OBJECTID } from "../format/objectid.ts";
 import { decodeRootItem } from "../format/root.ts";
 import type { NodeLimits } from "../tree/limits.ts";
+import type { KnownLeaf } from "../tree/same-items.ts";
 import type { LeavesAhead, LogicalSource, NodeExpectation, TreeRoot } from "../tree/source.ts";
 import { NodeTree } from "../tree/tree.ts";
 import { ChecksumTree, type SectorChecksums } from "./checksum-tree.ts";
@@ -92,7 +93,7 @@ export class Volume implements LogicalSource {
     return this.#nodes.readNow(logical, expect);
   }
 
-  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: NodeBlock): NodeBlock | undefined {
+  lend(logical: number, expect: NodeExpectation, bytes: Uint8Array, known?: KnownLeaf): NodeBlock | undefined {
     return this.#nodes.lend(logical, expect, bytes, known);
   }
 
