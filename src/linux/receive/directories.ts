@@ -10,6 +10,9 @@ const FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** Descriptors that are kept open. A soft limit of 1024 leaves room for all else. */
 const MAX_OPEN = 256;
 
+/** Longest path that one call takes, less some room. */
+const MAX_STEP = 4000;
+
 const S_ISGID = 0o2000;
 
 /** Flags that btrfs hands down to what is made in a directory. */
@@ -18,65 +21,61 @@ const INHERITED = FS_COMPR_FL | FS_NOCOMP_FL | FS_NOCOW_FL;
 /** An open directory of the subvolume. */
 export interface Directory {
   readonly fd: number;
-  readonly parent: Directory | undefined;
-  readonly children: Map<string, Directory>;
-  /** Its name in `parent`. */
-  readonly name: string;
   /** Whether what is made in it inherits nothing from it. Unknown until somebody asks. */
   isPlain: boolean | undefined;
+}
+
+/** A directory that is open, or that open ones lie below. */
+interface Branch {
+  readonly parent: Branch | undefined;
+  /** Its name in `parent`. */
+  readonly name: string;
+  readonly children: Map<string, Branch>;
+  open: Directory | undefined;
 }
 
 /**
  * Open directories by path, so that a path of a stream, long and often the same, is resolved once.
  *
- * Every component is opened by its own call, below its parent, without following symbolic links or passing into another
- * mount. Paths are strings of which each character is one byte.
+ * A path is opened below the nearest directory that is open, without following symbolic links or passing into another
+ * mount on the way. Paths are strings of which each character is one byte.
  */
 export class Directories {
   readonly root: Directory;
   readonly #native: Native;
-  #open = 0;
+  readonly #top: Branch;
+  /** The open ones but the root, the one used longest ago first. */
+  readonly #used = new Set<Branch>();
   #lastPath = "";
   #last: Directory;
 
   /** @param fd The root of the subvolume; it stays the caller's. */
   constructor(native: Native, fd: number) {
     this.#native = native;
-    this.root = { fd, parent: undefined, children: new Map(), name: "", isPlain: undefined };
+    this.root = { fd, isPlain: undefined };
+    this.#top = { parent: undefined, name: "", children: new Map(), open: this.root };
     this.#last = this.root;
   }
 
   /**
    * The directory at `path`, open until the next call.
    *
-   * @throws {KernelError} as opening it does: ENOENT, ENOTDIR also for a symbolic link.
+   * @throws {KernelError} as opening it does: ENOENT, ENOTDIR or ELOOP for a symbolic link.
    */
   at(path: string): Directory {
     if (path === this.#lastPath) return this.#last;
-    if (this.#open >= MAX_OPEN) this.clear();
-    return this.#resolve(path);
-  }
-
-  /** Both directories, open until the next call. */
-  pair(first: string, second: string): [Directory, Directory] {
-    if (this.#open >= MAX_OPEN) this.clear();
-    return [this.#resolve(first), this.#resolve(second)];
-  }
-
-  #resolve(path: string): Directory {
-    let directory = this.root;
-    for (let start = 0; start < path.length; ) {
-      const slash = path.indexOf("/", start);
-      const end = slash < 0 ? path.length : slash;
-      directory = this.#child(directory, path.slice(start, end));
-      start = end + 1;
-    }
+    const directory = this.#resolve(path);
     this.#lastPath = path;
     this.#last = directory;
     return directory;
   }
 
-  /** The name at `from` is now the one at `to`: a directory takes its descriptor along. */
+  /** Both directories, open until the next call. */
+  pair(first: string, second: string): [Directory, Directory] {
+    return [this.at(first), this.at(second)];
+  }
+
+  /** The name at `from` is now the one at `to`. */
   moved(from: string, to: string): void {
     // Opened again where it is needed; most names that move are not directories.
     this.removed(to);
@@ -86,10 +85,10 @@ export class Directories {
   /** The name at `path` is gone, or another thing. */
   removed(path: string): void {
     const known = this.#known(path);
-    if (known === undefined || known === this.root) return;
+    if (known === undefined || known === this.#top) return;
     this.#forgetLast();
-    known.parent!.children.delete(known.name);
-    this.#close(known);
+    this.#closeAll(known);
+    this.#prune(known);
   }
 
   /** Whether anything made in the directory starts with nothing but what it is given: no default ACL, no flags, no group. */
@@ -100,42 +99,103 @@ export class Directories {
 
   /** Attributes of the directory at `path` change. */
   changed(path: string): void {
-    const known = path === "" ? this.root : this.#known(path);
+    const known = this.#known(path)?.open;
     if (known !== undefined) known.isPlain = undefined;
   }
 
   /** Closes all but the root. */
   clear(): void {
     this.#forgetLast();
-    for (const child of this.root.children.values()) this.#close(child);
-    this.root.children.clear();
+    for (const branch of this.#used) close(this.#native, branch.open!.fd);
+    this.#used.clear();
+    this.#top.children.clear();
   }
 
-  #child(parent: Directory, name: string): Directory {
-    const known = parent.children.get(name);
-    if (known !== undefined) return known;
-    const fd = openBeneath(this.#native, parent.fd, Buffer.from(name, "latin1"), FLAGS);
-    const child: Directory = { fd, parent, children: new Map(), name, isPlain: undefined };
-    parent.children.set(name, child);
-    this.#open++;
-    return child;
-  }
-
-  #known(path: string): Directory | undefined {
-    let directory: Directory | undefined = this.root;
-    for (let start = 0; start < path.length && directory !== undefined; ) {
+  #resolve(path: string): Directory {
+    let branch = this.#top;
+    let [nearest, below] = [branch, 0];
+    for (let start = 0; start < path.length; ) {
       const slash = path.indexOf("/", start);
       const end = slash < 0 ? path.length : slash;
-      directory = directory.children.get(path.slice(start, end));
+      const child = branch.children.get(path.slice(start, end));
+      if (child === undefined) break;
+      branch = child;
       start = end + 1;
+      if (branch.open !== undefined) [nearest, below] = [branch, start];
     }
-    return directory;
+    if (nearest !== this.#top) {
+      this.#used.delete(nearest);
+      this.#used.add(nearest);
+    }
+    return below >= path.length ? nearest.open! : this.#open(nearest, path.slice(below));
   }
 
-  #close(directory: Directory): void {
-    for (const child of directory.children.values()) this.#close(child);
-    close(this.#native, directory.fd);
-    this.#open--;
+  /** Opens the directory at `path` below an open one. */
+  #open(from: Branch, path: string): Directory {
+    let at = from;
+    for (let rest = path; rest !== ""; ) {
+      const cut = rest.length > MAX_STEP ? rest.lastIndexOf("/", MAX_STEP) : -1;
+      const step = cut < 0 ? rest : rest.slice(0, cut);
+      rest = cut < 0 ? "" : rest.slice(cut + 1);
+      const fd = openBeneath(this.#native, at.open!.fd, Buffer.from(step, "latin1"), FLAGS);
+      at = this.#branch(at, step);
+      at.open = { fd, isPlain: undefined };
+      this.#used.add(at);
+    }
+    while (this.#used.size > MAX_OPEN) this.#closeOldest();
+    return at.open!;
+  }
+
+  #branch(from: Branch, path: string): Branch {
+    let at = from;
+    for (const name of path.split("/")) {
+      let child = at.children.get(name);
+      if (child === undefined) {
+        child = { parent: at, name, children: new Map(), open: undefined };
+        at.children.set(name, child);
+      }
+      at = child;
+    }
+    return at;
+  }
+
+  #closeOldest(): void {
+    const [oldest] = this.#used;
+    this.#used.delete(oldest!);
+    const { fd } = oldest!.open!;
+    oldest!.open = undefined;
+    this.#prune(oldest!);
+    close(this.#native, fd);
+  }
+
+  /** Forgets a directory that is not open, and those above that are of no use any more. */
+  #prune(branch: Branch): void {
+    let at = branch;
+    while (at.parent !== undefined && at.open === undefined && at.children.size === 0) {
+      at.parent.children.delete(at.name);
+      at = at.parent;
+    }
+  }
+
+  #known(path: string): Branch | undefined {
+    let branch: Branch | undefined = this.#top;
+    for (let start = 0; start < path.length && branch !== undefined; ) {
+      const slash = path.indexOf("/", start);
+      const end = slash < 0 ? path.length : slash;
+      branch = branch.children.get(path.slice(start, end));
+      start = end + 1;
+    }
+    return branch;
+  }
+
+  #closeAll(branch: Branch): void {
+    for (const child of branch.children.values()) this.#closeAll(child);
+    branch.children.clear();
+    if (branch.open === undefined) return;
+    const { fd } = branch.open;
+    branch.open = undefined;
+    this.#used.delete(branch);
+    close(this.#native, fd);
   }
 
   #forgetLast(): void {
