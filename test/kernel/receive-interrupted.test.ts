@@ -6,7 +6,21 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { formatUuid } from "../../src/bytes/uuid.ts";
-import { findXattr, getSubvolumeFlags, getSubvolumeInfo, loadNative, openat } from "../../src/linux/index.ts";
+import {
+  findXattr,
+  getSubvolumeFlags,
+  getSubvolumeInfo,
+  LiveTarget,
+  loadNative,
+  type Native,
+  openat,
+  type SyscallArgument,
+  type SyscallName,
+} from "../../src/linux/index.ts";
+import { SUBVOL_SETFLAGS } from "../../src/linux/requests.ts";
+import { receive } from "../../src/receive/receive.ts";
+import { mkfile, snapshot, subvol, write } from "../support/raw-commands.ts";
+import { END, stream } from "../support/raw-stream.ts";
 import { applyHistory } from "./support/apply.ts";
 import { TestFilesystem } from "./support/filesystem.ts";
 import { makeHistory } from "./support/history.ts";
@@ -179,4 +193,44 @@ describeKernel("receives that end too early", () => {
       expect(readdirSync(target.directory)).toEqual([]);
     }
   });
+
+  test("between the mark's removal and read-only, what stands is received, whole and writable", async () => {
+    await using filesystem = await TestFilesystem.make();
+    const real = loadNative();
+    const native = overriding(real, (name, args) => {
+      if (name === "ioctl" && args[1] === SUBVOL_SETFLAGS.number) throw new Error("killed");
+      return undefined;
+    });
+    using target = LiveTarget.open(filesystem.directory, {}, native);
+    const input = stream(2, subvol("s"), mkfile("a"), write("a", "all of it"), END);
+    await expect(receive(input, target)).rejects.toThrow("killed");
+    const place = join(filesystem.directory, "s");
+    expect(stateOf(place)).toEqual({ received: true, readOnly: false, marked: false });
+    expect(readFileSync(join(place, "a"), "utf8")).toBe("all of it");
+    // It is a parent already.
+    await liveReceive(stream(2, snapshot("t", 2, 1), write("a", "more"), END), filesystem.directory);
+    expect(readFileSync(join(filesystem.directory, "t/a"), "utf8")).toBe("moreof it");
+  });
+
+  test("a new subvolume that somebody else has locked is not received into, and goes", async () => {
+    await using filesystem = await TestFilesystem.make();
+    const EWOULDBLOCK = 11;
+    const native = overriding(loadNative(), (name) => (name === "flock" ? -EWOULDBLOCK : undefined));
+    using target = LiveTarget.open(filesystem.directory, {}, native);
+    const input = stream(2, subvol("s"), mkfile("a"), END);
+    await expect(receive(input, target)).rejects.toMatchObject({ code: "busy" });
+    expect(readdirSync(filesystem.directory)).toEqual([]);
+  });
 });
+
+/** The kernel, but for the calls that `answer` answers. */
+function overriding(
+  real: Native,
+  answer: (name: SyscallName, args: readonly SyscallArgument[]) => number | undefined,
+): Native {
+  return {
+    call: (name, args, hold) => answer(name, args) ?? real.call(name, args, hold),
+    callAsync: (name, args, hold) => real.callAsync(name, args, hold),
+    addressOf: (memory) => real.addressOf(memory),
+  };
+}

@@ -213,7 +213,7 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     }
     const root = openSubvolume(this.#native, this.#directory, temporary)!;
     try {
-      flock(this.#native, root, "exclusive");
+      if (!flock(this.#native, root, "exclusive")) throw locked();
       setMark(this.#native, root, start.uuid);
       renameat2(this.#native, this.#directory, temporary, this.#directory, start.name, RENAME_NOREPLACE);
       return root;
@@ -252,6 +252,13 @@ export class LiveTarget implements ReceiveTarget, Disposable {
     const sentence = "Cannot create subvolume: something has that name already";
     throw new KernelError("BTRFS_IOC_SUBVOL_CREATE_V2", "EEXIST", sentence, { where: { path: displayName(name) } });
   }
+}
+
+/** Nobody but a `--cleanup` looks at a name that is so new. */
+function locked(): BtrfsError {
+  const sentence =
+    "Cannot begin: another process has locked the new subvolume, receive again when its --cleanup has ended";
+  return new BtrfsError("busy", sentence);
 }
 
 /** A command with so much data is a large file's. */
