@@ -77,3 +77,21 @@ test.each([
   expect(await modesIn(store, 5n)).toEqual(own);
   expect((await modesIn(store, snapshots[0]!)).get("file 3")).toBe(0o400);
 });
+
+// The kernel takes blocks up to a snapshot's offset in the root tree for blocks of others, and drops the snapshot accordingly.
+test("a snapshot's offset is below the generation of the blocks it owns, when it is changed where it is made", async () => {
+  const store = new MemoryDevice(new Uint8Array(60 << 20));
+  await makeFilesystem(store, { nodeSize: 4096, metadata: "single" });
+  const volume = await openWritableVolume([store]);
+  const { id, generation } = await volume.transaction(async (tx) => {
+    await makeFiles(tx);
+    const id = await edit.snapshotSubvolume(place(tx), 5n, TOP, "snapshot");
+    await change(tx, id, 0o700);
+    return { id, generation: BigInt(tx.generation) };
+  });
+  await volume.transaction(async (tx) => {
+    const { key, item } = (await tx.rootItem(id))!;
+    expect(item.otransid).toBe(generation);
+    expect(key.offset).toBeLessThan(generation);
+  });
+});

@@ -114,7 +114,9 @@ export async function snapshotSubvolume(
   item.refs = 1;
   if (!readOnly) clearReceived(item);
   // A snapshot of what it lies in does not contain itself.
-  await tx.copyTree(source, keyOf(id, ROOT_ITEM, generation), item);
+  // The offset is below the generation of all blocks that the snapshot comes to own. The kernel, which never changes one in
+  // the transaction that makes it, takes blocks up to it for those of others, and drops the snapshot accordingly.
+  await tx.copyTree(source, keyOf(id, ROOT_ITEM, generation - 1n), item);
   await enterSubvolume(at, directory, bytes, id, MAX_U64);
   await addUuid(tx, UUID_SUBVOL, uuid, id);
   if (!isZeroUuid(item.receivedUuid)) await addUuid(tx, UUID_RECEIVED_SUBVOL, item.receivedUuid, id);

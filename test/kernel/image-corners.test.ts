@@ -83,6 +83,27 @@ describeKernel("the corners of images", () => {
     await image.check();
   });
 
+  test("a snapshot that was changed where it was made, and that the kernel deletes when a later one shares its blocks", async () => {
+    await using image = await made(200, { nodeSize: 4096 });
+    await changed(image, async (volume) => {
+      const first = await volume.transaction(async (tx) => {
+        for (let index = 0; index < 200; index++) await edit.createFile(place(tx), TOP, `file ${index}`);
+        const id = await edit.snapshotSubvolume(place(tx), FS_TREE, TOP, "first");
+        for (let index = 0; index < 200; index++) {
+          const file = await edit.createFile(place(tx, id), TOP, `later ${index}`);
+          await edit.writeFile(place(tx, id), file, 0n, noise(5000, index));
+        }
+        return id;
+      });
+      await volume.transaction((tx) => edit.snapshotSubvolume(place(tx), first, TOP, "second"));
+    });
+    await image.mounted(async (directory) => {
+      await run("btrfs", ["subvolume", "delete", "-C", join(directory, "first")]);
+      await run("btrfs", ["subvolume", "sync", directory]);
+    });
+    await image.check();
+  });
+
   test("references of data with one hash, removed and made again in between", async () => {
     await using image = await made(128, { nodeSize: 4096 });
     await image.openAll(async (stores) => {
