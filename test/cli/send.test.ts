@@ -130,6 +130,14 @@ test.each([
   expect(stderr).toBe(`${line.replace("LIVE", at("live"))}\n`);
 });
 
+test("refuses to let the kernel send an unmounted image, unless only the environment says so", () => {
+  const { stderr, status, stdout } = btrkit(["send", "--engine", "kernel", at("s1")]);
+  expect(stderr).toBe("ERROR: --engine kernel is for what is mounted: unmounted images are sent by btrkit\n");
+  expect([status, stdout.byteLength]).toEqual([1, 0]);
+  const sent = btrkit(["send", at("s1")], { env: { BTRKIT_SEND_ENGINE: "kernel" } });
+  expect([sent.status, sha256(sent.stdout)]).toEqual([0, kernel({ snapshot: "s1", protocol: 1 }).sha256]);
+});
+
 test("leaves nothing behind when it fails", () => {
   const file = join(work, "never");
   const { status } = btrkit(["send", "-f", file, at("live")]);

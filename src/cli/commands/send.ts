@@ -68,6 +68,9 @@ among the clone sources. What is mounted is sent by the kernel unless --engine, 
     await using sender = (await isLivePath(words[0]!, options))
       ? await liveSender(engine)
       : imageSender(context, options, sendThreadCount(options));
+    if (options.engine === "kernel" && !sender.isLive) {
+      throw new BtrfsError("kind", "--engine kernel is for what is mounted: unmounted images are sent by btrkit");
+    }
     if (options.force && sender.isLive) throw new BtrfsError("kind", "--force is for unmounted images");
     const plans = await makePlans(sender, words, options, protocol, context.signal);
     const source = await sender.source();
