@@ -11,6 +11,12 @@ const BIN = resolve(import.meta.dirname, "../../dist/cli/bin.js");
 const btrkit = (args: readonly string[], directory: string, env = {}) =>
   tryRun(process.execPath, [BIN, "send", ...args], { directory, env });
 
+/**
+ * `btrfs send` may add these, and end with 9 (EBADF): where the ioctl fails, it closes the pipe beneath the thread that
+ * reads it, which mostly, not always, ends before it sees that.
+ */
+const pumpWords = /^ERROR: failed to read stream from kernel: Bad file descriptor\n?/m;
+
 describeKernel("btrkit send of mounted snapshots", () => {
   test("writes what btrfs send writes, says what it says, and fails where it fails", async () => {
     await using filesystem = await TestFilesystem.make({ mount: "compress=zstd" });
@@ -59,8 +65,9 @@ describeKernel("btrkit send of mounted snapshots", () => {
       expect([args, ours.code, ours.stdout.byteLength]).toEqual([args, 1, 0]);
       if (args[0] === "--force") continue;
       const kernel = await tryRun("btrfs", ["send", ...args], { directory });
-      expect([args, kernel.code]).toEqual([args, 1]);
-      expect([args, ours.stderr.toString().trim()]).toEqual([args, kernel.stderr.toString().trim()]);
+      const words = kernel.stderr.toString().replace(pumpWords, "");
+      expect([args, kernel.code]).toEqual([args, words === kernel.stderr.toString() ? 1 : 9]);
+      expect([args, ours.stderr.toString().trim()]).toEqual([args, words.trim()]);
     }
   });
 
